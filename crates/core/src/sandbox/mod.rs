@@ -1,0 +1,5 @@
+//! What may run in the sandbox, and what comes out of it: typed commands, the policy that both sides share, the Job that carries
+//! them, redaction, and evidence. Called by the operator (to build and read Jobs) and by the runner (to check and run).
+
+pub mod command;
+pub mod evidence;
