@@ -164,6 +164,9 @@ pub struct IncidentStatus {
     /// Whether it helped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,
+    /// When fresh evidence was last judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<Time>,
     /// What models cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
@@ -474,8 +477,15 @@ pub struct ExecutionStep {
 }
 
 /// Whether the repair helped.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Verification {
+    /// Whether every check holds.
+    #[serde(default)]
+    pub passed: bool,
+    /// After a rollback: whether the objects are as they were before the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<bool>,
     /// Each thing that was looked at.
     #[schemars(length(max = 16))]
     pub checks: Vec<Check>,
@@ -558,17 +568,41 @@ pub struct JobRef {
     /// Name in the sandbox namespace.
     #[schemars(length(max = 63))]
     pub name: String,
-    /// Lane.
-    #[schemars(length(max = 16))]
-    pub lane: String,
+    /// What it is for.
+    pub purpose: JobPurpose,
     /// Whose identity.
     pub agent: Role,
-    /// `Running`, `Collected`, `Failed`.
-    #[schemars(length(max = 32))]
-    pub state: String,
-    /// Which round of evidence, from 1.
+    /// How far it is.
+    pub state: JobState,
+    /// Which round of its purpose, from 1.
     #[schemars(range(min = 0, max = 64))]
     pub round: i64,
+}
+
+/// What a sandbox Job is for.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, AsRefStr, Display)]
+pub enum JobPurpose {
+    /// A round of evidence for an agent.
+    Evidence,
+    /// Carrying out the approved plan.
+    Execution,
+    /// Fresh evidence after an execution.
+    Verification,
+    /// Carrying out the approved inverse.
+    Rollback,
+    /// Fresh evidence after a rollback.
+    RollbackVerification,
+}
+
+/// How far a sandbox Job is, as the incident knows it.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, AsRefStr, Display)]
+pub enum JobState {
+    /// Made; its result is not read yet.
+    Running,
+    /// Its result is recorded.
+    Collected,
+    /// It gave no result.
+    Failed,
 }
 
 /// One transition, on its way to Postgres. Together the entries are a hash chain.

@@ -1,0 +1,26 @@
+//! How long each phase may take: it always ends. Called by `decide`.
+
+use crate::api::Phase;
+use k8s_openapi::jiff::SignedDuration;
+
+/// The longest a phase may last, or `None` where another clock rules (an approval's own expiry) or none is needed.
+pub const fn of(phase: Phase) -> Option<SignedDuration> {
+    match phase {
+        Phase::Triaging | Phase::Diagnosing | Phase::Planning | Phase::Reviewing => Some(SignedDuration::from_secs(60)),
+        Phase::Investigating => Some(SignedDuration::from_secs(180)),
+        Phase::Executing | Phase::RollingBack => Some(SignedDuration::from_secs(660)),
+        Phase::Verifying => Some(SignedDuration::from_secs(240)),
+        Phase::Pending | Phase::AwaitingApproval | Phase::Blocked | Phase::Completed => None,
+    }
+}
+
+/// How long a change is left alone before fresh evidence is collected.
+pub const SETTLE: SignedDuration = SignedDuration::from_secs(6);
+/// The pause between two rounds of verification.
+pub const VERIFICATION_PAUSE: SignedDuration = SignedDuration::from_secs(8);
+/// How long an agent's evidence may be refused by the sandbox's own limits before the agent goes on without it.
+pub const EVIDENCE_ATTEMPTS: usize = 2;
+/// How long a deleted incident is held for its outbox before it is let go with a loud event.
+pub const DELETION_HOLD: SignedDuration = SignedDuration::from_secs(600);
+/// The most entries an outbox may hold before the incident waits.
+pub const OUTBOX_LIMIT: usize = 96;
