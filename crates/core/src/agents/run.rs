@@ -1,0 +1,140 @@
+//! One agent's run: which evidence it wants next, and its report at the end. At most four rounds; never the same command twice.
+//! Stored between steps by the loop; must never know a clock or do I/O.
+
+use serde::{Deserialize, Serialize};
+use strum::{AsRefStr, Display};
+
+use super::{code_analyst, sre_investigator};
+use crate::api::Role;
+use crate::api::status::Engine;
+use crate::diagnosis::{CaseFile, Finding};
+use crate::sandbox::command::Command;
+
+/// More rounds than this are never asked for.
+pub const MAX_ROUNDS: u8 = 4;
+/// More commands than this are never asked for in one round.
+pub const MAX_COMMANDS: usize = 24;
+
+/// One agent's run, between two steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentRun {
+    /// Who.
+    pub role: Role,
+    /// On which engine.
+    pub engine: Engine,
+    /// Rounds asked for so far.
+    pub round: u8,
+    /// Every command asked for so far.
+    #[serde(default)]
+    pub asked: Vec<Command>,
+    /// Every message so far.
+    #[serde(default)]
+    pub messages: Vec<AgentMessage>,
+}
+
+/// What an agent does next.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AgentStep {
+    /// Wants these, in one sandbox Job.
+    NeedEvidence(Vec<Command>),
+    /// Is done.
+    Report(AgentReport),
+}
+
+/// An agent's conclusion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentReport {
+    /// Who.
+    pub role: Role,
+    /// What it found.
+    pub findings: Vec<Finding>,
+    /// What it said to the others, in order.
+    pub messages: Vec<AgentMessage>,
+    /// In one sentence.
+    pub summary: String,
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, AsRefStr, Display)]
+pub enum MessageKind {
+    /// The Commander gives work.
+    Assignment,
+    /// An agent says what it asks the cluster, and why.
+    Request,
+    /// An agent says what it found.
+    Finding,
+    /// An agent's conclusion.
+    Report,
+    /// The Commander's verdict.
+    Review,
+}
+
+/// One message of one agent to another. The edge that stores it stamps the time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentMessage {
+    /// From whom.
+    pub role: Role,
+    /// To whom.
+    pub to: Role,
+    /// What it is.
+    pub kind: MessageKind,
+    /// What it says.
+    pub text: String,
+}
+
+impl AgentRun {
+    /// A run that has not asked for anything.
+    pub fn start(role: Role) -> Self {
+        Self {
+            role,
+            engine: Engine::Rules,
+            round: 0,
+            asked: Vec::new(),
+            messages: Vec::new(),
+        }
+    }
+
+    /// What the agent does next, given what is known now.
+    pub fn next(&mut self, case: &CaseFile) -> AgentStep {
+        let wanted = if self.round >= MAX_ROUNDS {
+            Vec::new()
+        } else {
+            match self.role {
+                Role::SreInvestigator => sre_investigator::wants(case, self.round),
+                Role::CodeAnalyst => code_analyst::wants(case, self.round),
+                Role::Commander | Role::RemediationPlanner => Vec::new(),
+            }
+        };
+        let fresh: Vec<Command> = wanted
+            .into_iter()
+            .filter(|command| !self.asked.contains(command) && !case.has_asked(command))
+            .take(MAX_COMMANDS)
+            .collect();
+        if fresh.is_empty() {
+            return AgentStep::Report(self.report(case));
+        }
+        self.round += 1;
+        self.asked.extend(fresh.iter().cloned());
+        self.messages.push(AgentMessage {
+            role: self.role,
+            to: Role::Commander,
+            kind: MessageKind::Request,
+            text: format!("round {}: {} commands", self.round, fresh.len()),
+        });
+        AgentStep::NeedEvidence(fresh)
+    }
+
+    fn report(&self, case: &CaseFile) -> AgentReport {
+        let _ = case;
+        AgentReport {
+            role: self.role,
+            findings: Vec::new(),
+            messages: self.messages.clone(),
+            summary: String::new(),
+        }
+    }
+}
