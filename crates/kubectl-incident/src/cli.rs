@@ -1,0 +1,289 @@
+//! The command line: what people type, and nothing else. Parsed by `main`; a command gets its own arguments only.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit;
+
+/// Firewatch incidents: what is wrong, why, what would repair it, and your decision about it.
+#[derive(Parser, Debug)]
+#[command(name = "kubectl-incident", bin_name = "kubectl incident", version, after_help = exit::HELP, max_term_width = 100)]
+pub struct Cli {
+    /// Which cluster, and as whom.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The standard flags of kubectl.
+#[derive(Args, Debug, Clone, Default)]
+pub struct ClusterArgs {
+    /// Namespace [default: that of the context].
+    #[arg(short, long, global = true, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Context of the kubeconfig [default: the current one].
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Path of the kubeconfig [default: KUBECONFIG, then ~/.kube/config].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// User name to impersonate. An approval is then given in that name, if the API server lets you.
+    #[arg(long = "as", global = true, value_name = "USER")]
+    pub impersonate: Option<String>,
+    /// Group to impersonate; may be repeated.
+    #[arg(long = "as-group", global = true, value_name = "GROUP", requires = "impersonate")]
+    pub impersonate_groups: Vec<String>,
+}
+
+/// What can be done.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// List incidents: where each stands and what caused it.
+    #[command(visible_alias = "ls")]
+    List(ListArgs),
+    /// Show one incident on one screen: cause, evidence, plan, and what to do now.
+    Show(ShowArgs),
+    /// Follow an incident until it is over. The exit code tells how it ended.
+    Watch(WatchArgs),
+    /// Approve the plan that waits, after showing exactly what will be done.
+    Approve(ApproveArgs),
+    /// Reject the plan that waits. The incident ends, and nothing is changed.
+    Reject(RejectArgs),
+    /// Print the whole story of an incident.
+    Report(ReportArgs),
+    /// Break a workload of its own in a new namespace, and show Firewatch at work on it.
+    Run(RunArgs),
+    /// Stop an incident: nothing new is started, and a plan that was not begun is never carried out.
+    Cancel(CancelArgs),
+}
+
+/// Arguments of `list`.
+#[derive(Args, Debug)]
+pub struct ListArgs {
+    /// All namespaces.
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Only incidents that are not over.
+    #[arg(long)]
+    pub active: bool,
+    /// Label selector.
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub selector: Option<String>,
+    /// How to print.
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<ListOutput>,
+}
+
+/// How `list` prints.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListOutput {
+    /// More columns, nothing cut.
+    Wide,
+    /// The objects as JSON.
+    Json,
+    /// The objects as YAML.
+    Yaml,
+    /// Names only.
+    Name,
+}
+
+/// Arguments of `show`.
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    /// The incident.
+    pub name: String,
+    /// Everything, however long: all evidence, findings and whole commands.
+    #[arg(long)]
+    pub full: bool,
+    /// How to print.
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<ObjectOutput>,
+}
+
+/// How an object is printed.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectOutput {
+    /// As JSON.
+    Json,
+    /// As YAML.
+    Yaml,
+}
+
+/// Arguments of `watch`.
+#[derive(Args, Debug)]
+pub struct WatchArgs {
+    /// The incident.
+    pub name: String,
+    /// Give up after this long: `90s`, `15m`, `1h`.
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub timeout: Option<Duration>,
+    /// `json` prints one object for each step.
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<JsonOutput>,
+}
+
+/// For commands whose only other form is JSON.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonOutput {
+    /// As JSON.
+    Json,
+}
+
+/// Arguments of `approve`.
+#[derive(Args, Debug)]
+pub struct ApproveArgs {
+    /// The incident.
+    pub name: String,
+    /// Why; kept with the decision.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Do not ask. The plan is printed all the same.
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// Arguments of `reject`.
+#[derive(Args, Debug)]
+pub struct RejectArgs {
+    /// The incident.
+    pub name: String,
+    /// Why; kept with the decision.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// Arguments of `report`.
+#[derive(Args, Debug)]
+pub struct ReportArgs {
+    /// The incident.
+    pub name: String,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value = "markdown", value_name = "FORMAT")]
+    pub output: ReportOutput,
+}
+
+/// How a report is printed.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportOutput {
+    /// The one document per investigation, as JSON.
+    Json,
+    /// For people.
+    #[value(alias = "md")]
+    Markdown,
+}
+
+/// Arguments of `run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// The scenario. Without it: the list of scenarios.
+    pub scenario: Option<String>,
+    /// Read scenarios from this directory instead of the built-in ones.
+    #[arg(long, value_name = "DIR")]
+    pub scenarios: Option<PathBuf>,
+    /// Leave the namespace behind.
+    #[arg(long)]
+    pub keep: bool,
+    /// Approve the plan without asking. It is printed all the same.
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Break the workload, wait for the symptom, and stop there; the namespace stays.
+    #[arg(long, conflicts_with_all = ["yes", "by_hand"])]
+    pub break_only: bool,
+    /// No incident: repair by the scenario's own commands, with your kubectl, to see that scenario and health check are true.
+    #[arg(long, conflicts_with = "yes")]
+    pub by_hand: bool,
+    /// How long the incident may take: `15m`.
+    #[arg(long, value_parser = duration, default_value = "15m", value_name = "TIME")]
+    pub timeout: Duration,
+    /// `json`: one document at the end, on standard output; the story goes to standard error.
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<JsonOutput>,
+}
+
+/// Arguments of `cancel`.
+#[derive(Args, Debug)]
+pub struct CancelArgs {
+    /// The incident.
+    pub name: String,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `90s`, `15m`, `1h`, `45` (seconds).
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(format!("`{unit}` is not a unit of time; write 90s, 15m or 1h")),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(factor))
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs)
+        .ok_or_else(|| "write a number and a unit: 90s, 15m or 1h".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn kubectls_flags_may_stand_before_and_after_the_command() {
+        for line in [
+            ["kubectl-incident", "-n", "shop", "show", "checkout"],
+            ["kubectl-incident", "show", "checkout", "-n", "shop"],
+        ] {
+            let cli = Cli::try_parse_from(line).unwrap();
+            assert_eq!(cli.cluster.namespace.as_deref(), Some("shop"));
+            let Command::Show(show) = cli.command else {
+                panic!("not show")
+            };
+            assert_eq!(show.name, "checkout");
+        }
+    }
+
+    #[test]
+    fn as_becomes_an_impersonated_user() {
+        let cli = Cli::try_parse_from(["x", "approve", "a", "--as", "alice", "--as-group", "sre", "--yes"]).unwrap();
+        assert_eq!(cli.cluster.impersonate.as_deref(), Some("alice"));
+        assert_eq!(cli.cluster.impersonate_groups, ["sre"]);
+    }
+
+    #[test]
+    fn times_need_a_known_unit() {
+        assert_eq!(duration("15m"), Ok(Duration::from_mins(15)));
+        assert_eq!(duration("45"), Ok(Duration::from_secs(45)));
+        assert!(duration("0s").is_err());
+        assert!(duration("m").is_err());
+        assert!(duration("5 weeks").unwrap_err().contains("15m"));
+    }
+
+    #[test]
+    fn run_without_a_scenario_is_a_list_and_break_only_excludes_approving() {
+        let cli = Cli::try_parse_from(["x", "run"]).unwrap();
+        let Command::Run(run) = cli.command else {
+            panic!("not run")
+        };
+        assert_eq!(run.scenario, None);
+        assert!(Cli::try_parse_from(["x", "run", "crashloop", "--break-only", "--yes"]).is_err());
+    }
+}

@@ -1,0 +1,70 @@
+//! One file for each command. Each gets the cluster and its own arguments, and answers with the process's exit code.
+
+pub mod cancel;
+pub mod decide;
+pub mod list;
+pub mod report;
+pub mod run;
+pub mod show;
+pub mod watch;
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use firewatch_core::api::{Incident, RemediationApproval};
+
+use crate::cluster::Cluster;
+use crate::error::{Error, Result};
+
+/// Columns of the terminal; 80 where there is none, and never more than 120, since longer lines are hard to read.
+pub fn columns() -> usize {
+    terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0).clamp(60, 120))
+}
+
+/// Prints a value as JSON or YAML.
+pub(crate) fn serialised(value: &impl serde::Serialize, yaml: bool) -> Result<String> {
+    if yaml {
+        serde_saphyr::to_string(value).map_err(|e| Error::Input(format!("cannot be written as YAML: {e}")))
+    } else {
+        serde_json::to_string_pretty(value)
+            .map(|text| text + "\n")
+            .map_err(|e| Error::Input(format!("cannot be written as JSON: {e}")))
+    }
+}
+
+/// Writes to standard output; a closed pipe (`| head`) is an error value, not a panic.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Asks a yes-or-no question on the terminal. Without a terminal the answer must be on the command line.
+pub(crate) async fn confirmed(question: &str) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::State(
+            "there is no terminal to ask on; read the plan, then say --yes".to_owned(),
+        ));
+    }
+    eprint!("{question} [y/N] ");
+    std::io::stderr().flush()?;
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).map(|_| line)
+    })
+    .await
+    .map_err(|_| Error::Interrupted)??;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
+}
+
+/// The approval that an incident's status names, if it exists and may be read.
+pub(crate) async fn approval_of(cluster: &Cluster, incident: &Incident) -> Result<Option<RemediationApproval>> {
+    let Some(reference) = incident.status.as_ref().and_then(|status| status.approval_ref.as_ref()) else {
+        return Ok(None);
+    };
+    cluster
+        .approvals()
+        .get_opt(&reference.name)
+        .await
+        .map_err(|error| Error::from_kube(format!("read approval {}", reference.name), &error))
+}

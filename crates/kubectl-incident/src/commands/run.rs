@@ -1,0 +1,323 @@
+//! `kubectl incident run SCENARIO`: makes a namespace, breaks a workload in it, waits until it is really broken, asks Firewatch,
+//! puts the plan before the person, and checks that the workload is really well again. Cleans up, also after Ctrl-C.
+
+use std::io::IsTerminal;
+
+use firewatch_core::api::{ApprovalState, Incident, Outcome, Phase};
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::PostParams;
+use serde::Serialize;
+
+use super::{columns, confirmed, decide, print, report, serialised, watch};
+use crate::cli::{ReportArgs, ReportOutput, RunArgs};
+use crate::cluster::Cluster;
+use crate::error::{Error, Result};
+use crate::exit;
+use crate::render::style::{Palette, Tone};
+use crate::render::text::shell;
+use crate::render::watch::news;
+use crate::scenario::files::Library;
+use crate::scenario::{Scenario, apply, check};
+
+/// What a run came to.
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    scenario: String,
+    namespace: String,
+    incident: Option<String>,
+    outcome: Option<Outcome>,
+    /// What differs from the expectation. Empty: nothing.
+    differences: Vec<String>,
+    /// The incident's status at its end.
+    status: Option<serde_json::Value>,
+}
+
+fn library(args: &RunArgs) -> Library {
+    args.scenarios
+        .as_deref()
+        .map_or_else(Library::built_in, Library::in_directory)
+}
+
+/// Lists the scenarios.
+pub fn list(args: &RunArgs) -> Result<u8> {
+    let library = library(args);
+    for name in library.names()? {
+        print(&format!("{name:<20} {}\n", library.scenario(&name)?.title))?;
+    }
+    Ok(exit::OK)
+}
+
+/// Runs one scenario.
+pub async fn run(cluster: &Cluster, args: &RunArgs) -> Result<u8> {
+    let library = library(args);
+    let Some(name) = &args.scenario else { return list(args) };
+    let scenario = library.scenario(name)?;
+    let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(5).collect();
+    let namespace = if cluster.namespace_given {
+        cluster.namespace.clone()
+    } else {
+        scenario.namespace.replace("{id}", &id)
+    };
+    let cluster = cluster.in_namespace(&namespace);
+
+    say(&format!("scenario {name}: {}", scenario.title), Tone::Strong);
+    let made = apply::namespace(&cluster, &namespace).await?;
+    say(
+        &format!(
+            "namespace {namespace}{}",
+            if made { "" } else { " (was there; it stays)" }
+        ),
+        Tone::Faint,
+    );
+    let result = tokio::select! {
+        result = play(&cluster, &library, &scenario, args) => result,
+        () = interrupted() => Err(Error::Interrupted),
+    };
+    if made && !args.keep && !args.break_only {
+        say(&format!("deleting namespace {namespace}"), Tone::Faint);
+        apply::delete_namespace(&cluster, &namespace).await?;
+    } else {
+        say(
+            &format!("left behind: namespace {namespace}. To remove it: kubectl delete namespace {namespace}"),
+            Tone::Faint,
+        );
+    }
+    let summary = result?;
+    if args.output.is_some() {
+        print(&serialised(&summary, false)?)?;
+    }
+    if !summary.differences.is_empty() {
+        for difference in &summary.differences {
+            say(&format!("NOT as expected: {difference}"), Tone::Bad);
+        }
+        return Ok(exit::UNEXPECTED);
+    }
+    if summary.outcome.is_some() {
+        say("as expected", Tone::Good);
+    }
+    Ok(exit::OK)
+}
+
+/// Ctrl-C, or SIGTERM as a test or a service manager sends it.
+async fn interrupted() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => if result.is_err() { std::future::pending::<()>().await },
+        () = terminated => {}
+    }
+}
+
+/// The story goes to standard error: standard output is for the document of `-o json` and for the report.
+fn say(text: &str, tone: Tone) {
+    let palette = if std::io::stderr().is_terminal() {
+        Palette::for_stdout()
+    } else {
+        Palette::plain()
+    };
+    eprintln!("{}", palette.paint(tone, text));
+}
+
+async fn play(cluster: &Cluster, library: &Library, scenario: &Scenario, args: &RunArgs) -> Result<Summary> {
+    let mut summary = Summary {
+        scenario: scenario.name.clone(),
+        namespace: cluster.namespace.clone(),
+        incident: None,
+        outcome: None,
+        differences: Vec::new(),
+        status: None,
+    };
+    for step in &scenario.steps {
+        say(&format!("applying {}", step.apply), Tone::Faint);
+        for object in library.objects(&scenario.name, &step.apply)? {
+            apply::apply(cluster, &object).await?;
+        }
+        if !step.wait_for.is_empty() {
+            let checks = crate::scenario::Checks {
+                timeout_seconds: step.timeout_seconds,
+                settle_seconds: 0,
+                checks: step.wait_for.clone(),
+            };
+            check::wait(cluster, &checks, &format!("after {}", step.apply)).await?;
+        }
+    }
+    say("waiting until it is really broken", Tone::Faint);
+    let took = check::wait(cluster, &scenario.symptom, "the symptom").await?;
+    say(&format!("broken after {} s", took.as_secs()), Tone::Warn);
+    if args.break_only {
+        say(
+            &format!(
+                "now ask Firewatch: kubectl apply -n {} -f scenarios/{}/incident.yaml",
+                cluster.namespace, scenario.name
+            ),
+            Tone::Strong,
+        );
+        return Ok(summary);
+    }
+    if args.by_hand {
+        by_hand(cluster, scenario).await?;
+    } else {
+        let incident = create(cluster, library, scenario).await?;
+        let name = incident.name_any();
+        summary.incident = Some(name.clone());
+        let outcome = Box::pin(attend(cluster, &name, args)).await?;
+        summary.outcome = Some(outcome);
+        let over = cluster.incident(&name).await?;
+        let status = over.status.unwrap_or_default();
+        summary.differences = scenario.expected.differences(&status);
+        summary.status = serde_json::to_value(&status).ok();
+        if args.output.is_none() {
+            report::run(
+                cluster,
+                &ReportArgs {
+                    name,
+                    output: ReportOutput::Markdown,
+                },
+            )
+            .await?;
+        }
+        if !matches!(outcome, Outcome::Remediated | Outcome::NoActionRequired) {
+            return Ok(summary);
+        }
+    }
+    say("checking that the workload is well, and stays so", Tone::Faint);
+    match check::wait(cluster, &scenario.health, "the health check").await {
+        Ok(took) => say(
+            &format!(
+                "well after {} s, and stayed so for {} s",
+                took.as_secs(),
+                scenario.health.settle_seconds
+            ),
+            Tone::Good,
+        ),
+        Err(Error::TimedOut(why)) => summary.differences.push(why),
+        Err(other) => return Err(other),
+    }
+    Ok(summary)
+}
+
+async fn create(cluster: &Cluster, library: &Library, scenario: &Scenario) -> Result<Incident> {
+    let object = library
+        .objects(&scenario.name, "incident.yaml")?
+        .into_iter()
+        .next()
+        .unwrap_or_default();
+    let incident: Incident = serde_json::from_value(object)
+        .map_err(|e| Error::Input(format!("scenarios/{}/incident.yaml: {e}", scenario.name)))?;
+    say(
+        &format!("incident {}: {}", incident.name_any(), incident.spec.title),
+        Tone::Strong,
+    );
+    cluster
+        .incidents()
+        .create(&PostParams::default(), &incident)
+        .await
+        .map_err(|error| Error::from_kube("create the incident", &error))
+}
+
+/// Follows the incident, and puts its plan before the person (or approves it, with `--yes`).
+async fn attend(cluster: &Cluster, name: &str, args: &RunArgs) -> Result<Outcome> {
+    let mut told: Option<Incident> = None;
+    let mut asked: Option<String> = None;
+    let follow = watch::follow(cluster, name, Some(args.timeout), async |incident| {
+        let status = incident.status.clone().unwrap_or_default();
+        let before = told.as_ref().and_then(|seen| seen.status.as_ref());
+        let palette = if std::io::stderr().is_terminal() {
+            Palette::for_stdout()
+        } else {
+            Palette::plain()
+        };
+        for line in news(before, &status, columns(), palette) {
+            eprintln!("{line}");
+        }
+        told = Some(incident.clone());
+        let waits = status.phase == Phase::AwaitingApproval
+            && matches!(status.approval_state, None | Some(ApprovalState::Pending));
+        let approval = status.approval_ref.as_ref().map(|reference| reference.uid.clone());
+        if waits && approval.is_some() && approval != asked {
+            asked = approval;
+            Box::pin(put_before_person(cluster, name, args)).await?;
+        }
+        Ok(())
+    });
+    Box::pin(follow).await
+}
+
+async fn put_before_person(cluster: &Cluster, name: &str, args: &RunArgs) -> Result<()> {
+    let (incident, approval) = match decide::pending(cluster, name).await {
+        Ok(pending) => pending,
+        // Somebody else was quicker; the watch goes on and tells how it ends.
+        Err(Error::State(why)) => {
+            say(&why, Tone::Faint);
+            return Ok(());
+        }
+        Err(other) => return Err(other),
+    };
+    for line in decide::sheet(&incident, &approval, Timestamp::now()) {
+        eprintln!("{line}");
+    }
+    decide::guard(&incident, &approval)?;
+    let me = cluster.whoami().await?;
+    let approved = if args.yes {
+        true
+    } else if std::io::stdin().is_terminal() {
+        confirmed(&format!("Carry out exactly this, as {me}?")).await?
+    } else {
+        say("waiting for your decision, in another terminal:", Tone::Warn);
+        eprintln!("  kubectl incident approve {name} -n {}", cluster.namespace);
+        if let Some(line) = approval
+            .status
+            .as_ref()
+            .and_then(|status| status.approve_command.as_deref())
+        {
+            eprintln!("  {}", crate::render::text::clean(line));
+        }
+        return Ok(());
+    };
+    let (change, verb, done) = if approved {
+        (
+            decide::approval_patch(&approval, &me, Some("approved in kubectl incident run"))?,
+            "approve",
+            "approved",
+        )
+    } else {
+        (
+            serde_json::json!({"spec": {"decision": "Rejected", "approver": me, "reason": "rejected in kubectl incident run"}}),
+            "reject",
+            "rejected",
+        )
+    };
+    decide::write(cluster, &approval, &change, verb).await?;
+    say(&format!("{done} by {me}"), Tone::Strong);
+    Ok(())
+}
+
+/// Repairs by the scenario's own commands. They come from the scenario's author, not from the cluster.
+async fn by_hand(cluster: &Cluster, scenario: &Scenario) -> Result<()> {
+    for argv in &scenario.fix {
+        let Some((program, arguments)) = argv.split_first() else {
+            continue;
+        };
+        let mut arguments = arguments.to_vec();
+        arguments.extend(cluster.kubectl_flags());
+        say(&format!("$ {program} {}", shell(&arguments)), Tone::Strong);
+        let status = tokio::process::Command::new(program)
+            .args(&arguments)
+            .stdout(std::process::Stdio::null())
+            .status()
+            .await
+            .map_err(|e| Error::Input(format!("{program}: {e}")))?;
+        if !status.success() {
+            return Err(Error::State(format!("{program} ended with {status}")));
+        }
+    }
+    Ok(())
+}
