@@ -67,6 +67,16 @@ impl Cluster {
         })
     }
 
+    /// Over a client that is there already.
+    pub fn with_client(client: Client, namespace: &str) -> Self {
+        Self {
+            client,
+            namespace: namespace.to_owned(),
+            namespace_given: true,
+            args: ClusterArgs::default(),
+        }
+    }
+
     /// The same connection in another namespace.
     #[must_use]
     pub fn in_namespace(&self, namespace: &str) -> Self {

@@ -4,7 +4,7 @@ use firewatch_core::api::Phase;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::confirmed;
+use super::{confirmed, interactive};
 use crate::cli::CancelArgs;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
@@ -29,7 +29,13 @@ pub async fn run(cluster: &Cluster, args: &CancelArgs) -> Result<u8> {
             "The plan is being carried out. Cancelling stops before the next action; what was done is not taken back."
         );
     }
-    if !args.yes && !confirmed(&format!("Cancel incident {} in {}?", args.name, cluster.namespace)).await? {
+    if !args.yes
+        && !confirmed(
+            &format!("Cancel incident {} in {}?", args.name, cluster.namespace),
+            interactive(),
+        )
+        .await?
+    {
         eprintln!("Left as it is.");
         return Ok(exit::OK);
     }

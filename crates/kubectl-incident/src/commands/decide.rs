@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::{approval_of, columns, confirmed};
+use super::{approval_of, columns, confirmed, interactive};
 use crate::cli::{ApproveArgs, RejectArgs};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
@@ -19,6 +19,11 @@ use crate::render::text::{clean, clock, span};
 
 /// Approves the plan that waits.
 pub async fn approve(cluster: &Cluster, args: &ApproveArgs) -> Result<u8> {
+    approve_as(cluster, args, interactive()).await
+}
+
+/// The same, where it is known whether there is somebody to ask.
+pub(crate) async fn approve_as(cluster: &Cluster, args: &ApproveArgs, interactive: bool) -> Result<u8> {
     let (incident, approval) = pending(cluster, &args.name).await?;
     for line in sheet(&incident, &approval, Timestamp::now()) {
         eprintln!("{line}");
@@ -26,7 +31,7 @@ pub async fn approve(cluster: &Cluster, args: &ApproveArgs) -> Result<u8> {
     guard(&incident, &approval)?;
     let me = cluster.whoami().await?;
     let change = approval_patch(&approval, &me, args.reason.as_deref())?;
-    if !args.yes && !confirmed(&format!("Carry out exactly this, as {me}?")).await? {
+    if !args.yes && !confirmed(&format!("Carry out exactly this, as {me}?"), interactive).await? {
         eprintln!("Not approved; nothing was changed.");
         return Ok(exit::OK);
     }
@@ -56,9 +61,10 @@ pub async fn reject(cluster: &Cluster, args: &RejectArgs) -> Result<u8> {
     let me = cluster.whoami().await?;
     eprintln!("Plan: {}", clean(&approval.spec.summary));
     if !args.yes
-        && !confirmed(&format!(
-            "Reject it, as {me}? The incident ends, and nothing is changed."
-        ))
+        && !confirmed(
+            &format!("Reject it, as {me}? The incident ends, and nothing is changed."),
+            interactive(),
+        )
         .await?
     {
         eprintln!("Left as it is.");

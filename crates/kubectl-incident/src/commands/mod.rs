@@ -8,6 +8,9 @@ pub mod run;
 pub mod show;
 pub mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{BufRead, IsTerminal, Write};
 
 use firewatch_core::api::{Incident, RemediationApproval};
@@ -39,9 +42,14 @@ pub(crate) fn print(text: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether there is somebody to ask.
+pub(crate) fn interactive() -> bool {
+    std::io::stdin().is_terminal()
+}
+
 /// Asks a yes-or-no question on the terminal. Without a terminal the answer must be on the command line.
-pub(crate) async fn confirmed(question: &str) -> Result<bool> {
-    if !std::io::stdin().is_terminal() {
+pub(crate) async fn confirmed(question: &str, interactive: bool) -> Result<bool> {
+    if !interactive {
         return Err(Error::State(
             "there is no terminal to ask on; read the plan, then say --yes".to_owned(),
         ));

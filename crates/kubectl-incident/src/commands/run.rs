@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use kube::api::PostParams;
 use serde::Serialize;
 
-use super::{columns, confirmed, decide, print, report, serialised, watch};
+use super::{columns, confirmed, decide, interactive, print, report, serialised, watch};
 use crate::cli::{ReportArgs, ReportOutput, RunArgs};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
@@ -268,8 +268,8 @@ async fn put_before_person(cluster: &Cluster, name: &str, args: &RunArgs) -> Res
     let me = cluster.whoami().await?;
     let approved = if args.yes {
         true
-    } else if std::io::stdin().is_terminal() {
-        confirmed(&format!("Carry out exactly this, as {me}?")).await?
+    } else if interactive() {
+        confirmed(&format!("Carry out exactly this, as {me}?"), true).await?
     } else {
         say("waiting for your decision, in another terminal:", Tone::Warn);
         eprintln!("  kubectl incident approve {name} -n {}", cluster.namespace);
