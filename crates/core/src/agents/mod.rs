@@ -3,6 +3,7 @@
 
 pub mod code_analyst;
 pub mod commander;
+pub mod messages;
 pub mod run;
 pub mod sre_investigator;
 

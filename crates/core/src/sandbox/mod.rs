@@ -3,3 +3,10 @@
 
 pub mod command;
 pub mod evidence;
+pub mod job;
+pub mod outcome;
+pub mod output;
+pub mod permissions;
+pub mod policy;
+pub mod request;
+pub mod restricted;
