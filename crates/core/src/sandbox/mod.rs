@@ -8,5 +8,6 @@ pub mod outcome;
 pub mod output;
 pub mod permissions;
 pub mod policy;
+pub mod redact;
 pub mod request;
 pub mod restricted;
