@@ -4,6 +4,7 @@
 pub mod code_analyst;
 pub mod commander;
 pub mod messages;
+pub mod remediation_planner;
 pub mod run;
 pub mod sre_investigator;
 

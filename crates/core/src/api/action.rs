@@ -147,4 +147,11 @@ pub struct ActionParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub to: Option<String>,
+    /// True where the map or list that holds the field was not there either, and is made with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_absent: Option<bool>,
+    /// `metadata.generation` as observed, where an old value alone cannot pin the change: adding to a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub generation: Option<i64>,
 }

@@ -1,1 +1,11 @@
-//! Placeholder.
+//! What makes an approval an approval of exactly one plan: its digest, the guards around it, the policy over it, and the verification
+//! that the executor's pod makes itself. Pure. Must never decide for a person. Called by the loop, the executor and the plugin.
+
+pub mod digest;
+pub mod guard;
+pub mod policy;
+pub mod verify;
+
+pub use digest::PlanDigest;
+pub use guard::GuardState;
+pub use verify::{Refusal, VerifiedPlan, VerifyInput, verify};
