@@ -152,6 +152,8 @@ fn pod(plan: &JobPlan) -> PodSpec {
         restart_policy: Some("Never".to_owned()),
         active_deadline_seconds: Some(plan.work.deadline_seconds()),
         termination_grace_period_seconds: Some(1),
+        // Below every workload and never pushing one out; the class comes with the chart.
+        priority_class_name: Some("firewatch-sandbox".to_owned()),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(1000),
