@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Builds the images from their Dockerfiles and brings them into the cluster: the operator, the sandbox, and what the test
+# workloads run on. The slow layers (apt) stay in buildah's cache, so that after a Rust change this takes seconds.
+# Usage: images.sh [NAME...]   NAME: firewatch firewatch-sandbox firewatch-workload (all without)
+# Writes $CLUSTER_DIR/images/NAME.digest: the name with the digest, as a pod can use it.
+# NO_BUILD=1 takes the binaries in target/image as they are.
+# shellcheck source=tests/cluster/lib/common.sh
+. "$(dirname "$0")/lib/common.sh"
+
+names=("$@")
+[ ${#names[@]} -gt 0 ] || names=(firewatch firewatch-sandbox firewatch-workload)
+
+build_binaries() {
+  local crates=() name
+  for name in "${names[@]}"; do
+    case $name in
+      firewatch) crates+=(-p firewatch) ;;
+      firewatch-sandbox) crates+=(-p sandbox-runner) ;;
+    esac
+  done
+  [ ${#crates[@]} -gt 0 ] || return 0
+  say "building the binaries for the images (minutes the first time)"
+  (cd "$REPOSITORY" && cargo build --quiet --locked --profile image --bins "${crates[@]}")
+  local built=${CARGO_TARGET_DIR:-$REPOSITORY/target}/image
+  [ "$built" -ef "$REPOSITORY/target/image" ] || {
+    mkdir -p "$REPOSITORY/target/image"
+    for name in firewatch sandbox-runner; do
+      [ ! -e "$built/$name" ] || cp -u "$built/$name" "$REPOSITORY/target/image/"
+    done
+  }
+}
+
+# As the user: after as_root it would be root's cargo.
+[ -n "${NO_BUILD:-}" ] || build_binaries
+[ "$EUID" -eq 0 ] || as_root env NO_BUILD=1 "$0" "${names[@]}"
+# shellcheck source=tests/cluster/lib/base-images.sh
+. "$CLUSTER_SOURCE/lib/base-images.sh"
+"$CLUSTER_SOURCE/prepare" images
+
+build() { # name: leaves the image in buildah's store
+  local name=$1 file context=$REPOSITORY
+  case $name in
+    firewatch) file=$REPOSITORY/Dockerfile ;;
+    firewatch-sandbox) file=$REPOSITORY/Dockerfile.sandbox ;;
+    firewatch-workload)
+      context=$CLUSTER_SOURCE/images/workload
+      file=$context/Dockerfile
+      ;;
+    *) fail "unknown image '$name'; known: firewatch firewatch-sandbox firewatch-workload" ;;
+  esac
+  say "building localhost/$name:dev (seconds; a minute the first time)"
+  if ! build_image bud --isolation chroot --layers -q --pull-never -f "$file" -t "localhost/$name:dev" "$context" >"$CLUSTER_DIR/log/image-$name.log" 2>&1; then
+    cat "$CLUSTER_DIR/log/image-$name.log" >&2
+    fail "localhost/$name:dev does not build"
+  fi
+}
+
+# The archive stays until the image changes: its manifest, and so its digest, is made once.
+archive() { # name: prints the archive's path
+  local id path
+  id=$(build_image images -q --no-trunc "localhost/$1:dev" | head -n 1)
+  path=$CLUSTER_DIR/images/$1-${id#sha256:}.tar
+  if [ ! -e "$path" ]; then
+    rm -f "$CLUSTER_DIR/images/$1"-[0-9a-f]*.tar
+    build_image push -q --disable-compression "localhost/$1:dev" "oci-archive:$path.part:localhost/$1:dev"
+    mv "$path.part" "$path"
+  fi
+  echo "$path"
+}
+
+load() { # name archive
+  local digest context
+  digest=$(tar -xOf "$2" index.json | grep -o 'sha256:[0-9a-f]\{64\}' | head -n 1)
+  if [ "$CLUSTER" = current ]; then
+    context=$(kubectl config current-context)
+    case $context in
+      kind-*) kind load image-archive "$2" --name "${context#kind-}" >&2 ;;
+      k3d-*) k3d image import "$2" --cluster "${context#k3d-}" >&2 ;;
+      *) say "context '$context' is neither kind nor k3d: push $2 (an OCI archive) to a registry that its nodes reach, and set the chart's image values to it" ;;
+    esac
+    echo "localhost/$1:dev" >"$CLUSTER_DIR/images/$1.digest"
+    return
+  fi
+  if ! in_containerd images ls -q | grep -qxF "localhost/$1@$digest"; then
+    in_containerd images import "$2" >/dev/null
+    in_containerd images tag --force "localhost/$1:dev" "localhost/$1@$digest" >/dev/null
+  fi
+  echo "localhost/$1@$digest" >"$CLUSTER_DIR/images/$1.digest"
+  say "loaded localhost/$1@$digest"
+}
+
+in_containerd() { ctr -a "$CLUSTER_DIR/containerd.sock" -n k8s.io "$@"; }
+
+mkdir -p "$CLUSTER_DIR/images" "$CLUSTER_DIR/log"
+if [ "$CLUSTER" != current ] && ! in_containerd version >/dev/null 2>&1; then
+  fail "the local cluster is not up; run: make cluster-up"
+fi
+exec 8>"$FIREWATCH_CACHE/images.lock"
+flock 8
+for name in "${names[@]}"; do
+  build "$name"
+  load "$name" "$(archive "$name")"
+done
+# Earlier builds of the same names.
+build_image rmi --prune >/dev/null 2>&1 || true
+give_back "$CLUSTER_DIR/images" "$FIREWATCH_CACHE"

@@ -1,0 +1,69 @@
+# shellcheck shell=bash
+# The cluster's programs: Debian's packages for what Debian has, Go modules (tools/*/go.mod and go.sum pin every
+# dependency) for Kubernetes, etcd, CoreDNS, Helm and metrics-server. Sourced by prepare and up.
+
+KUBERNETES_VERSION=$(sed -n 's#^\tk8s.io/kubernetes v\([0-9.]*\).*#\1#p' "$CLUSTER_SOURCE/tools/kubernetes/go.mod")
+# What go.mod and go.sum do not say (the flags of go_build) is a number here: raise it with them.
+TOOLS_DIR=$FIREWATCH_CACHE/tools-1-$(recipe_hash "$CLUSTER_SOURCE" tools)
+
+# Command, then the package that brings it: a machine that has containerd from elsewhere keeps it.
+# shellcheck disable=SC2034 # read by prepare
+PACKAGES_NODE="containerd:containerd runc:runc ip:iproute2 iptables:iptables conntrack:conntrack nsenter:util-linux openssl:openssl"
+# shellcheck disable=SC2034 # read by prepare
+PACKAGES_IMAGES="buildah:buildah mmdebstrap:mmdebstrap gcc:gcc"
+
+install_packages() { # "command:package ..."
+  local pair missing=()
+  for pair in $1; do
+    [ "$pair" != :postgresql ] || continue
+    command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+  done
+  if [[ $1 == *containerd* ]] && [ ! -x /usr/lib/cni/bridge ] && [ ! -x /opt/cni/bin/bridge ]; then
+    missing+=(containernetworking-plugins)
+  fi
+  if [[ $1 == *mmdebstrap* ]] && [ ! -e /usr/share/keyrings/debian-archive-trixie-stable.gpg ]; then
+    missing+=(debian-archive-keyring)
+  fi
+  if [[ $1 == *postgresql* ]] && [ -z "$(postgres_programs)" ]; then
+    missing+=(postgresql)
+  fi
+  [ ${#missing[@]} -gt 0 ] || return 0
+  command -v apt-get >/dev/null || fail "missing: ${missing[*]}; install them with this system's package manager (only apt-get is known here)"
+  say "installing ${missing[*]} with apt-get (about a minute)"
+  apt-get update -qq >/dev/null
+  # Debian's server package would start a cluster of its own; ours is started by tests/cluster/postgres.
+  [ ! -d /etc/postgresql-common ] && mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null \
+    || fail "apt-get install ${missing[*]} failed; run it by hand to see why"
+}
+
+postgres_programs() { # the newest server's directory, or nothing
+  find /usr/lib/postgresql -maxdepth 2 -name bin -type d 2>/dev/null | sort -V | tail -n 1
+}
+
+build_tools() {
+  [ ! -d "$TOOLS_DIR" ] || return 0
+  command -v go >/dev/null || fail "building the cluster's programs needs Go 1.21 or newer on the PATH; install it, or use a cluster of your own with CLUSTER=current"
+  say "building Kubernetes $KUBERNETES_VERSION, etcd, CoreDNS, Helm and metrics-server from their Go modules (8 to 12 minutes the first time on 2 cores; kept in $FIREWATCH_CACHE)"
+  local version=k8s.io/component-base/version building
+  mkdir -p "$FIREWATCH_CACHE"
+  building=$(mktemp -d "$FIREWATCH_CACHE/tools.XXXXXX")
+  chmod 755 "$building"
+  go_build kubernetes "$building/" "-X $version.gitVersion=v$KUBERNETES_VERSION -X $version.gitMajor=1 -X $version.gitMinor=34" \
+    k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kube-scheduler,kube-proxy,kubelet,kubectl}
+  # Named by hand: the last part of its import path is "v3".
+  go_build etcd "$building/etcd" "" go.etcd.io/etcd/server/v3
+  go_build coredns "$building/" "" github.com/coredns/coredns
+  go_build helm "$building/" "" helm.sh/helm/v4/cmd/helm
+  go_build metrics-server "$building/" "" sigs.k8s.io/metrics-server/cmd/metrics-server
+  # Complete or absent: an interrupted build leaves no half cache. A second builder that was quicker wins.
+  mv -T "$building" "$TOOLS_DIR" 2>/dev/null || rm -rf "$building"
+}
+
+go_build() { # module output ldflags packages...
+  local module=$1 output=$2 flags=$3
+  shift 3
+  say "  $module"
+  # What stands in the environment about modules is about somebody's own project, not about these.
+  (cd "$CLUSTER_SOURCE/tools/$module" && env -u GOWORK nice go build -ldflags="-s -w $flags" -o "$output" "$@")
+}
