@@ -10,4 +10,5 @@ pub mod approval;
 pub mod diagnosis;
 pub mod incident;
 pub mod remediation;
+pub mod report;
 pub mod sandbox;

@@ -30,8 +30,15 @@ struct Hashed<'a> {
 }
 
 /// Links an entry to the one before: sets its `previousHash` and `hash`. The first entry's `previous` is empty.
+///
+/// A NUL, which hostile text may bring and Postgres cannot keep, is replaced first: what is hashed must be what is stored.
 #[must_use]
 pub fn link(incident_uid: &str, previous: &str, mut entry: OutboxEntry) -> OutboxEntry {
+    for text in [&mut entry.actor, &mut entry.reason, &mut entry.message] {
+        if text.contains('\0') {
+            *text = text.replace('\0', "\u{fffd}");
+        }
+    }
     previous.clone_into(&mut entry.previous_hash);
     entry.hash = hash(incident_uid, &entry);
     entry
@@ -191,6 +198,15 @@ mod tests {
     fn an_untouched_chain_holds() {
         assert_eq!(verify_chain("uid", &chain(5)), Ok(()));
         assert_eq!(verify_chain("uid", &[]), Ok(()));
+    }
+
+    #[test]
+    fn what_postgres_cannot_keep_is_replaced_before_it_is_hashed() {
+        let mut hostile = draft(1);
+        hostile.message = "log said \0".into();
+        let entry = link("uid", "", hostile);
+        assert_eq!(entry.message, "log said \u{fffd}");
+        assert_eq!(verify_chain("uid", &[entry]), Ok(()));
     }
 
     #[test]

@@ -1,0 +1,24 @@
+-- Rights of the operator's role, given anew by every `firewatch migrate`: it may add to the record and read it; it may change nothing of
+-- what is append only, and delete nothing. Where the role is missing and this role may not create it, that is said, not failed.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'firewatch') THEN
+        BEGIN
+            CREATE ROLE firewatch NOLOGIN;
+        EXCEPTION
+            WHEN insufficient_privilege THEN
+                RAISE NOTICE 'role firewatch does not exist and cannot be created: create it, then run firewatch migrate again';
+            WHEN duplicate_object OR unique_violation THEN
+                NULL;
+        END;
+    END IF;
+    -- A single role that owns everything needs no rights from itself.
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'firewatch') AND current_user <> 'firewatch' THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO firewatch', current_schema());
+        REVOKE ALL ON transitions, payloads, agent_messages, evidence, commands, model_calls, approvals, audit_logs FROM firewatch;
+        GRANT SELECT, INSERT ON transitions, payloads, agent_messages, evidence, commands, model_calls TO firewatch;
+        GRANT SELECT, INSERT, UPDATE ON approvals, audit_logs TO firewatch;
+        GRANT SELECT ON critical_incidents_last_day, cost_by_service, approval_rate, _sqlx_migrations TO firewatch;
+    END IF;
+END
+$$;
