@@ -26,7 +26,7 @@ pub(super) fn needed() -> i64 {
 
 /// Brings the schema up to date and grants the operator's role its rights. May be run again; two at once wait for each other.
 pub async fn migrate(url: &str) -> Result<(), StoreError> {
-    let options = options(url, Duration::from_secs(600))?;
+    let options = options(url, Duration::from_mins(10))?;
     let mut connection = tokio::time::timeout(CONNECT, PgConnection::connect_with(&options))
         .await
         .map_err(|_| StoreError::DatabaseUnreachable("no connection in time".to_owned()))??;

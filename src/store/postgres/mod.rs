@@ -62,7 +62,7 @@ impl PostgresSink {
             .max_connections(CONNECTIONS)
             .min_connections(0)
             .acquire_timeout(ACQUIRE)
-            .idle_timeout(Duration::from_secs(60))
+            .idle_timeout(Duration::from_mins(1))
             .connect_lazy_with(options);
         Ok(Self { pool, schema_checked: AtomicBool::new(false), place })
     }
