@@ -1,11 +1,36 @@
-//! The Code Analyst: logs, stack traces, and differences of code and configuration.
+//! The Code Analyst: logs and stack traces of the target's own containers, and differences of code and configuration between revisions.
 //! Decides only what to ask; must never conclude without evidence. Called by `run`.
 
-use crate::diagnosis::CaseFile;
-use crate::sandbox::command::Command;
+use crate::diagnosis::{self, CaseFile, analyzers, questions};
+use crate::sandbox::command::{Command, Resource, Scope};
 
-/// What it wants to read next.
-pub fn wants(case: &CaseFile, round: u8) -> Vec<Command> {
-    let _ = (case, round);
-    Vec::new()
+/// What it reads first, where nobody has yet: pods for their containers, revisions and ConfigMaps for what changed.
+const OWN_KINDS: [Resource; 8] = [
+    Resource::Pods,
+    Resource::Deployments,
+    Resource::ReplicaSets,
+    Resource::StatefulSets,
+    Resource::DaemonSets,
+    Resource::Jobs,
+    Resource::ControllerRevisions,
+    Resource::ConfigMaps,
+];
+
+/// What it wants to read next: the pods, then the logs of the target's containers, present and previous runs.
+pub fn wants(case: &CaseFile) -> Vec<Command> {
+    if case.complete_list(Resource::Pods).is_none() {
+        return vec![Command::Get {
+            resources: OWN_KINDS.to_vec(),
+            scope: Scope::Namespace(case.namespace().to_owned()),
+            name: None,
+        }];
+    }
+    questions::target_logs(&diagnosis::view(case).facts)
+}
+
+/// The target's last change, in one sentence.
+pub fn last_change(case: &CaseFile) -> Option<String> {
+    let view = diagnosis::view(case);
+    let workload = questions::targets(&view.facts).into_iter().next()?;
+    analyzers::last_change(workload)
 }

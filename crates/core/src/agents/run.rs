@@ -7,7 +7,8 @@ use strum::{AsRefStr, Display};
 use super::{code_analyst, sre_investigator};
 use crate::api::Role;
 use crate::api::status::Engine;
-use crate::diagnosis::{CaseFile, Finding};
+use crate::diagnosis::finding::cut;
+use crate::diagnosis::{self, CaseFile, Finding};
 use crate::sandbox::command::Command;
 
 /// More rounds than this are never asked for.
@@ -104,37 +105,69 @@ impl AgentRun {
             Vec::new()
         } else {
             match self.role {
-                Role::SreInvestigator => sre_investigator::wants(case, self.round),
-                Role::CodeAnalyst => code_analyst::wants(case, self.round),
+                Role::SreInvestigator => sre_investigator::wants(case),
+                Role::CodeAnalyst => code_analyst::wants(case),
                 Role::Commander | Role::RemediationPlanner => Vec::new(),
             }
         };
-        let fresh: Vec<Command> = wanted
-            .into_iter()
-            .filter(|command| !self.asked.contains(command) && !case.has_asked(command))
-            .take(MAX_COMMANDS)
-            .collect();
+        let mut fresh: Vec<Command> = Vec::new();
+        for command in wanted {
+            if fresh.len() < MAX_COMMANDS
+                && !fresh.contains(&command)
+                && !self.asked.contains(&command)
+                && !case.has_asked(&command)
+            {
+                fresh.push(command);
+            }
+        }
         if fresh.is_empty() {
             return AgentStep::Report(self.report(case));
         }
         self.round += 1;
         self.asked.extend(fresh.iter().cloned());
-        self.messages.push(AgentMessage {
-            role: self.role,
-            to: Role::Commander,
-            kind: MessageKind::Request,
-            text: format!("round {}: {} commands", self.round, fresh.len()),
-        });
+        let list: Vec<String> = fresh.iter().map(diagnosis::show).collect();
+        self.say(
+            MessageKind::Request,
+            format!("round {}: {}", self.round, cut(&list.join("; "), 1500)),
+        );
         AgentStep::NeedEvidence(fresh)
     }
 
-    fn report(&self, case: &CaseFile) -> AgentReport {
-        let _ = case;
+    fn say(&mut self, kind: MessageKind, text: String) {
+        self.messages.push(AgentMessage {
+            role: self.role,
+            to: Role::Commander,
+            kind,
+            text,
+        });
+    }
+
+    fn report(&mut self, case: &CaseFile) -> AgentReport {
+        let findings = diagnosis::findings_of(case, self.role);
+        for finding in findings.iter().take(8) {
+            let text = format!(
+                "{}: {} ({})",
+                finding.category,
+                cut(&finding.summary, 600),
+                finding.evidence.join(", ")
+            );
+            self.say(MessageKind::Finding, text);
+        }
+        let mut summary = match findings.first() {
+            Some(first) => format!("{} findings, first: {}", findings.len(), cut(&first.summary, 400)),
+            None => "nothing wrong found".to_owned(),
+        };
+        if self.role == Role::CodeAnalyst
+            && let Some(change) = code_analyst::last_change(case)
+        {
+            summary = format!("{summary}. {change}");
+        }
+        self.say(MessageKind::Report, cut(&summary, 1000));
         AgentReport {
             role: self.role,
-            findings: Vec::new(),
+            findings,
             messages: self.messages.clone(),
-            summary: String::new(),
+            summary: cut(&summary, 1000),
         }
     }
 }

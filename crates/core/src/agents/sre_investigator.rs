@@ -1,11 +1,15 @@
-//! The SRE Investigator: the namespace, its workloads, changes, events, usage, and the logs of what fails.
+//! The SRE Investigator: the namespace, its workloads, changes, events, usage, and the logs of what the target depends on.
 //! Decides only what to ask; must never conclude without evidence. Called by `run`.
 
-use crate::diagnosis::CaseFile;
+use crate::diagnosis::{self, CaseFile, questions};
 use crate::sandbox::command::Command;
 
-/// What it wants to read next.
-pub fn wants(case: &CaseFile, round: u8) -> Vec<Command> {
-    let _ = (case, round);
-    Vec::new()
+/// What it wants to read next: everything once, then the logs of dependencies in trouble, as the logs read so far name them.
+pub fn wants(case: &CaseFile) -> Vec<Command> {
+    let first = questions::first_look(case.namespace());
+    if first.iter().any(|command| !case.has_asked(command)) {
+        return first;
+    }
+    let view = diagnosis::view(case);
+    questions::other_logs(&view.facts, &view.graph, &view.logs)
 }

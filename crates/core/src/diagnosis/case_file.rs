@@ -22,8 +22,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
+use super::quantity;
 use crate::api::ObjectName;
-use crate::sandbox::command::Command;
+use crate::sandbox::command::{Command, Resource, Scope};
 use crate::sandbox::evidence::{Evidence, EvidenceState};
 
 macro_rules! objects {
@@ -91,6 +92,9 @@ objects! {
     PriorityClass(PriorityClass),
 }
 
+/// Longer logs are read to here.
+const MAX_LINES: usize = 20_000;
+
 /// An object and the evidence that holds its newest form.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -127,6 +131,12 @@ pub struct EventRecord {
     pub evidence: String,
 }
 
+impl EventRecord {
+    fn same_as(&self, other: &Self) -> bool {
+        self.object == other.object && self.reason == other.reason && self.message == other.message
+    }
+}
+
 /// The log of one container's run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogRecord {
@@ -149,6 +159,24 @@ pub struct LogLine {
     pub at: Option<Timestamp>,
     /// What it wrote.
     pub text: String,
+}
+
+impl LogLine {
+    /// Splits the timestamp off that `kubectl logs --timestamps` puts in front.
+    fn read(line: &str) -> Self {
+        let (head, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let looks_like_time = head.len() >= 20 && head.as_bytes().get(10) == Some(&b'T');
+        match looks_like_time.then(|| head.parse::<Timestamp>().ok()).flatten() {
+            Some(at) => Self {
+                at: Some(at),
+                text: rest.to_owned(),
+            },
+            None => Self {
+                at: None,
+                text: line.to_owned(),
+            },
+        }
+    }
 }
 
 /// What one container uses, as the metrics API tells.
@@ -192,7 +220,8 @@ pub struct CaseFile {
     logs: Vec<LogRecord>,
     usage: Vec<Usage>,
     gaps: Vec<Gap>,
-    asked: BTreeMap<Command, String>,
+    asked: BTreeMap<Command, EvidenceState>,
+    lists: BTreeMap<(Resource, Scope), String>,
     evidence: BTreeSet<String>,
 }
 
@@ -209,6 +238,7 @@ impl CaseFile {
             usage: Vec::new(),
             gaps: Vec::new(),
             asked: BTreeMap::new(),
+            lists: BTreeMap::new(),
             evidence: BTreeSet::new(),
         }
     }
@@ -222,10 +252,143 @@ impl CaseFile {
         case
     }
 
-    /// Adds one piece of evidence. Newer forms of an object replace older ones.
+    /// Adds one piece of evidence. Newer forms of an object replace older ones, and a complete list removes what it no longer holds.
     pub fn add(&mut self, evidence: &Evidence) {
-        self.asked.insert(evidence.command.clone(), evidence.id.clone());
+        self.asked.insert(evidence.command.clone(), evidence.state);
         self.evidence.insert(evidence.id.clone());
+        if evidence.state != EvidenceState::Complete {
+            self.gaps.push(Gap {
+                command: evidence.command.clone(),
+                state: evidence.state,
+                message: first_line(&evidence.output),
+                evidence: evidence.id.clone(),
+            });
+        }
+        match &evidence.command {
+            Command::Get { resources, scope, name } => self.add_objects(evidence, resources, scope, name.as_deref()),
+            Command::Logs {
+                namespace,
+                pod,
+                container,
+                previous,
+                ..
+            } => self.add_log(evidence, namespace, pod, container, *previous),
+            Command::TopPods { namespace } => self.add_usage(evidence, namespace),
+            _ => {}
+        }
+    }
+
+    fn add_objects(&mut self, evidence: &Evidence, resources: &[Resource], scope: &Scope, name: Option<&str>) {
+        let items = parse_items(&evidence.output);
+        let mut seen = BTreeSet::new();
+        for value in items {
+            let kind = text(&value, &["kind"]);
+            if kind == "Event" {
+                if let Some(event) = event_record(&value, &evidence.id, &self.namespace) {
+                    self.events
+                        .retain(|old| !(old.evidence != event.evidence && old.same_as(&event)));
+                    self.events.push(event);
+                }
+                continue;
+            }
+            let object_name = text(&value, &["metadata", "name"]);
+            if kind.is_empty() || object_name.is_empty() {
+                continue;
+            }
+            let namespace = text(&value, &["metadata", "namespace"]);
+            let key = ObjectName {
+                kind,
+                namespace: (!namespace.is_empty()).then_some(namespace),
+                name: object_name,
+            };
+            seen.insert(key.clone());
+            let entry = Entry {
+                uid: text(&value, &["metadata", "uid"]),
+                api_version: text(&value, &["apiVersion"]),
+                object: Object::from_value(value),
+                evidence: evidence.id.clone(),
+                seen_at: evidence.collected_at,
+            };
+            self.objects.insert(key, entry);
+        }
+        if name.is_none() && evidence.state == EvidenceState::Complete {
+            for resource in resources {
+                self.lists.insert((*resource, scope.clone()), evidence.id.clone());
+                let kind = kind_of(*resource);
+                self.objects.retain(|key, _| {
+                    key.kind != kind
+                        || seen.contains(key)
+                        || match scope {
+                            Scope::Namespace(namespace) => key.namespace.as_deref() != Some(namespace),
+                            Scope::Cluster => key.namespace.is_some(),
+                        }
+                });
+            }
+        }
+    }
+
+    fn add_log(&mut self, evidence: &Evidence, namespace: &str, pod: &str, container: &str, previous: bool) {
+        let readable = matches!(evidence.state, EvidenceState::Complete | EvidenceState::Truncated);
+        // The kubelet answers so, with success, when the runtime has removed the container already.
+        if !readable || evidence.output.starts_with("unable to retrieve container logs") {
+            return;
+        }
+        let record = LogRecord {
+            pod: ObjectName::namespaced("Pod", namespace, pod),
+            container: container.to_owned(),
+            previous,
+            lines: evidence.output.lines().take(MAX_LINES).map(LogLine::read).collect(),
+            evidence: evidence.id.clone(),
+        };
+        self.logs
+            .retain(|old| old.pod != record.pod || old.container != record.container || old.previous != previous);
+        self.logs.push(record);
+    }
+
+    fn add_usage(&mut self, evidence: &Evidence, namespace: &str) {
+        if !matches!(evidence.state, EvidenceState::Complete | EvidenceState::Truncated) {
+            return;
+        }
+        for line in evidence.output.lines() {
+            let mut words = line.split_whitespace();
+            let (Some(pod), Some(container), Some(cpu), Some(memory)) =
+                (words.next(), words.next(), words.next(), words.next())
+            else {
+                continue;
+            };
+            let (Some(cpu_millis), Some(memory_bytes)) = (quantity::cpu_millis(cpu), quantity::bytes(memory)) else {
+                continue;
+            };
+            self.usage
+                .retain(|old| old.namespace != namespace || old.pod != pod || old.container != container);
+            self.usage.push(Usage {
+                namespace: namespace.to_owned(),
+                pod: pod.to_owned(),
+                container: container.to_owned(),
+                cpu_millis,
+                memory_bytes,
+                evidence: evidence.id.clone(),
+            });
+        }
+    }
+
+    /// The evidence of a complete list of that kind in the incident's namespace (or of a cluster-scoped kind): only with it may
+    /// an object be called missing.
+    pub fn complete_list(&self, resource: Resource) -> Option<&str> {
+        self.lists
+            .get(&(resource, Scope::Namespace(self.namespace.clone())))
+            .or_else(|| self.lists.get(&(resource, Scope::Cluster)))
+            .map(String::as_str)
+    }
+
+    /// What came of a command; none: it was not asked.
+    pub fn answer(&self, command: &Command) -> Option<EvidenceState> {
+        self.asked.get(command).copied()
+    }
+
+    /// Every command that was asked.
+    pub fn asked(&self) -> impl Iterator<Item = (&Command, EvidenceState)> {
+        self.asked.iter().map(|(command, state)| (command, *state))
     }
 
     /// The namespace that the incident is about.
@@ -296,4 +459,146 @@ impl CaseFile {
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps
     }
+}
+
+/// The kind that a listed resource holds, as in `kind`.
+pub fn kind_of(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Pods => "Pod",
+        Resource::Deployments => "Deployment",
+        Resource::ReplicaSets => "ReplicaSet",
+        Resource::StatefulSets => "StatefulSet",
+        Resource::DaemonSets => "DaemonSet",
+        Resource::ControllerRevisions => "ControllerRevision",
+        Resource::Jobs => "Job",
+        Resource::CronJobs => "CronJob",
+        Resource::Services => "Service",
+        Resource::EndpointSlices => "EndpointSlice",
+        Resource::Ingresses => "Ingress",
+        Resource::NetworkPolicies => "NetworkPolicy",
+        Resource::ConfigMaps => "ConfigMap",
+        Resource::PersistentVolumeClaims => "PersistentVolumeClaim",
+        Resource::HorizontalPodAutoscalers => "HorizontalPodAutoscaler",
+        Resource::PodDisruptionBudgets => "PodDisruptionBudget",
+        Resource::ResourceQuotas => "ResourceQuota",
+        Resource::LimitRanges => "LimitRange",
+        Resource::ServiceAccounts => "ServiceAccount",
+        Resource::Roles => "Role",
+        Resource::RoleBindings => "RoleBinding",
+        Resource::Events => "Event",
+        Resource::Namespaces => "Namespace",
+        Resource::Nodes => "Node",
+        Resource::PersistentVolumes => "PersistentVolume",
+        Resource::StorageClasses => "StorageClass",
+        Resource::IngressClasses => "IngressClass",
+        Resource::PriorityClasses => "PriorityClass",
+    }
+}
+
+/// The objects of `kubectl get -o json`. Output that was cut is read as far as it is whole.
+fn parse_items(output: &str) -> Vec<Value> {
+    match serde_json::from_str::<Value>(output) {
+        Ok(Value::Object(mut map)) => match map.remove("items") {
+            Some(Value::Array(items)) => items,
+            Some(_) => Vec::new(),
+            None => vec![Value::Object(map)],
+        },
+        Ok(Value::Array(items)) => items,
+        Ok(_) => Vec::new(),
+        Err(_) => salvage(output),
+    }
+}
+
+/// Whole items of a list whose end is missing.
+fn salvage(output: &str) -> Vec<Value> {
+    let mut items = Vec::new();
+    let Some(mut rest) = output
+        .find("\"items\"")
+        .and_then(|at| output.get(at..))
+        .and_then(|tail| tail.find('[').and_then(|open| tail.get(open + 1..)))
+    else {
+        return items;
+    };
+    loop {
+        rest = rest.trim_start_matches([',', ' ', '\n', '\r', '\t']);
+        if !rest.starts_with('{') {
+            return items;
+        }
+        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+        match stream.next() {
+            Some(Ok(value)) => {
+                items.push(value);
+                let used = stream.byte_offset();
+                rest = rest.get(used..).unwrap_or_default();
+            }
+            _ => return items,
+        }
+    }
+}
+
+/// A string inside JSON; empty where it is not there.
+fn text(value: &Value, path: &[&str]) -> String {
+    path.iter()
+        .try_fold(value, |value, key| value.get(key))
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// From either form of an event (`v1` and `events.k8s.io/v1`).
+fn event_record(value: &Value, evidence: &str, default_namespace: &str) -> Option<EventRecord> {
+    let about = value.get("involvedObject").or_else(|| value.get("regarding"))?;
+    let namespace = text(about, &["namespace"]);
+    let kind = text(about, &["kind"]);
+    let name = text(about, &["name"]);
+    if kind.is_empty() || name.is_empty() {
+        return None;
+    }
+    let cluster_scoped = matches!(kind.as_str(), "Node" | "PersistentVolume");
+    let time = |keys: &[&[&str]]| keys.iter().find_map(|path| text(value, path).parse::<Timestamp>().ok());
+    let count = value
+        .get("series")
+        .and_then(|series| series.get("count"))
+        .or_else(|| value.get("count"))
+        .or_else(|| value.get("deprecatedCount"))
+        .and_then(Value::as_i64)
+        .and_then(|count| i32::try_from(count).ok())
+        .unwrap_or(1);
+    let message = match text(value, &["message"]) {
+        empty if empty.is_empty() => text(value, &["note"]),
+        message => message,
+    };
+    Some(EventRecord {
+        object: ObjectName {
+            kind,
+            namespace: match (cluster_scoped, namespace.is_empty()) {
+                (true, _) => None,
+                (false, true) => Some(default_namespace.to_owned()),
+                (false, false) => Some(namespace),
+            },
+            name,
+        },
+        warning: text(value, &["type"]) == "Warning",
+        reason: text(value, &["reason"]),
+        message,
+        count: count.max(1),
+        first: time(&[
+            &["firstTimestamp"],
+            &["deprecatedFirstTimestamp"],
+            &["eventTime"],
+            &["metadata", "creationTimestamp"],
+        ]),
+        last: time(&[
+            &["series", "lastObservedTime"],
+            &["lastTimestamp"],
+            &["deprecatedLastTimestamp"],
+            &["eventTime"],
+            &["metadata", "creationTimestamp"],
+        ]),
+        evidence: evidence.to_owned(),
+    })
+}
+
+fn first_line(output: &str) -> String {
+    output.lines().next().unwrap_or_default().chars().take(300).collect()
 }

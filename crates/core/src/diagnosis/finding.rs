@@ -74,9 +74,12 @@ pub struct Finding {
     /// Since when, where evidence tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// Other objects that it speaks of and that it may be explained by: the Service that refused, the ConfigMap that is missing.
+    /// Objects that it may be explained by: the Service that refused, the claim that is waited for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub points_to: Vec<ObjectName>,
+    /// Objects that suffer from it: the workload that reads the ConfigMap, the one that the quota refuses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub affects: Vec<ObjectName>,
     /// What would put it right, as far as evidence fixes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<Remedy>,

@@ -1,0 +1,92 @@
+//! Uncaught errors that end a container: the error and the innermost frame of the application's own code; and crashes whose log says
+//! nothing that is known.
+//!
+//! Evidence: the log's last stack trace, the exit code. Looks alike: traces that a running program prints for errors that it handled;
+//! those are left alone. Exit code 137 is not called out of memory here: that is `memory`'s to show.
+
+use super::{View, claim};
+use crate::diagnosis::confidence::Basis;
+use crate::diagnosis::facts::{PodFacts, Workload, ended};
+use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::logs::{self, Level};
+
+/// Claims of this domain.
+pub fn analyze(view: &View<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for workload in &view.facts.workloads {
+        if let Some(finding) = trace(view, workload).or_else(|| last_words(view, workload)) {
+            found.push(finding);
+        }
+    }
+    found
+}
+
+fn failing_logs<'v>(
+    view: &'v View<'_>,
+    workload: &'v Workload<'_>,
+) -> impl Iterator<Item = (usize, &'v crate::diagnosis::case_file::LogRecord)> {
+    view.facts
+        .case
+        .logs()
+        .iter()
+        .enumerate()
+        .filter(move |(at, log)| {
+            view.facts
+                .workload(&log.pod)
+                .is_some_and(|owner| owner.name == workload.name)
+                && super::signatures::is_failing(workload, view, *at)
+        })
+        .filter(move |(_, log)| {
+            workload
+                .pods
+                .iter()
+                .filter(|pod| *pod.name == log.pod)
+                .flat_map(PodFacts::statuses)
+                .any(|(status, _)| status.name == log.container && ended(status).is_some_and(|end| end.exit_code != 0))
+        })
+}
+
+fn trace(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
+    let (log, trace) = failing_logs(view, workload)
+        .filter_map(|(_, log)| Some((log, logs::last_trace(log)?)))
+        .filter(|(_, trace)| trace.lines_after <= 25)
+        .min_by_key(|(log, trace)| (trace.lines_after, log.previous))?;
+    let place = trace
+        .frame
+        .as_deref()
+        .map_or(String::new(), |frame| format!(" at {frame}"));
+    Some(
+        claim("UncaughtError", &workload.name, Depth::Mechanism, Basis::Logged, 1)
+            .says(format!(
+                "container {} of {} ends with an uncaught {} error{place}: {}",
+                log.container, workload.name, trace.language, trace.error
+            ))
+            .cites([log.evidence.as_str(), workload.evidence])
+            .manual(format!("correct the program{place}, or what it was given"))
+            .done(),
+    )
+}
+
+/// The last line that a crashing program marks as an error: no cause, but what a person would read first.
+fn last_words(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
+    let (log, line) = failing_logs(view, workload).find_map(|(_, log)| {
+        let line = log
+            .lines
+            .iter()
+            .rev()
+            .take(10)
+            .find(|line| logs::level(&line.text) == Level::Error)?;
+        Some((log, line))
+    })?;
+    Some(
+        claim("EndsWithError", &workload.name, Depth::Symptom, Basis::Logged, 0)
+            .says(format!(
+                "container {} of {} ends after: {}",
+                log.container,
+                workload.name,
+                cut(line.text.trim(), 240)
+            ))
+            .cites([log.evidence.as_str(), workload.evidence])
+            .done(),
+    )
+}

@@ -1,0 +1,75 @@
+//! Jobs that failed or ran too long, CronJobs that are suspended or cannot start.
+//!
+//! Evidence: the Job's conditions. A failed Job is a symptom: what ended its pods is told by `signatures`, `dependencies` or `crash`.
+//! Looks alike: a Job that failed once and whose CronJob has succeeded since.
+
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+
+use super::{View, claim};
+use crate::diagnosis::confidence::Basis;
+use crate::diagnosis::facts::controller;
+use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::remedy::Remedy;
+
+/// Claims of this domain.
+pub fn analyze(view: &View<'_>) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    for (name, job, evidence) in view.facts.case.all::<Job>() {
+        let failed = job
+            .status
+            .as_ref()
+            .and_then(|status| status.conditions.as_ref())
+            .into_iter()
+            .flatten()
+            .find(|c| c.type_ == "Failed" && c.status == "True");
+        let Some(failed) = failed else { continue };
+        let owner = controller(&job.metadata, name);
+        let since = failed.last_transition_time.as_ref().map(|time| time.0);
+        if let Some(cron) = owner
+            .as_ref()
+            .and_then(|owner| view.facts.case.get::<CronJob>(&owner.name))
+        {
+            let succeeded = cron
+                .status
+                .as_ref()
+                .and_then(|status| status.last_successful_time.as_ref())
+                .map(|time| time.0);
+            if succeeded.zip(since).is_some_and(|(good, bad)| good > bad) {
+                continue;
+            }
+        }
+        let object = owner.unwrap_or_else(|| name.clone());
+        if found
+            .iter()
+            .any(|known| known.object == object && known.category.starts_with("Job"))
+        {
+            continue;
+        }
+        let reason = failed.reason.as_deref().unwrap_or_default();
+        let message = cut(failed.message.as_deref().unwrap_or_default(), 200);
+        let base = if reason == "DeadlineExceeded" {
+            claim("JobDeadlineExceeded", &object, Depth::Mechanism, Basis::Stated, 0)
+                .says(format!(
+                    "{name} did not end within its activeDeadlineSeconds: {message}"
+                ))
+                .manual("find out what it waits for, or give it more time")
+        } else {
+            claim("JobFailed", &object, Depth::Symptom, Basis::Stated, 2)
+                .says(format!("{name} failed: {reason} ({message})"))
+        };
+        found.push(base.cites([evidence]).since(since).done());
+    }
+    for (name, cron, evidence) in view.facts.case.all::<CronJob>() {
+        let suspended = cron.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true));
+        if suspended && view.facts.case.target() == Some(name) {
+            found.push(
+                claim("CronJobSuspended", name, Depth::Fault, Basis::Stated, 1)
+                    .says(format!("{name} is suspended, so no Job is started"))
+                    .cites([evidence])
+                    .remedy(Remedy::ResumeCronJob { cron_job: name.clone() })
+                    .done(),
+            );
+        }
+    }
+    found
+}

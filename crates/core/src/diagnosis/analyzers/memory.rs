@@ -1,0 +1,118 @@
+//! Containers killed for memory: by their own limit, through growth, or through a revision that lowered the limit.
+//!
+//! Evidence: `OOMKilled` in the container's status, or an OOM event; never exit code 137 alone, which liveness kills and evictions
+//! share. Growth: numbers that the program prints, usage beside the limit, several kills in a row.
+//! Looks alike: a program that ends itself for want of heap (`signatures`).
+
+use k8s_openapi::api::core::v1::Container;
+
+use super::{View, claim};
+use crate::diagnosis::confidence::Basis;
+use crate::diagnosis::facts::{PodFacts, Workload};
+use crate::diagnosis::finding::{Depth, Finding};
+use crate::diagnosis::logs;
+use crate::diagnosis::quantity;
+use crate::diagnosis::remedy::{ContainerRef, Remedy};
+
+/// Claims of this domain.
+pub fn analyze(view: &View<'_>) -> Vec<Finding> {
+    view.facts
+        .workloads
+        .iter()
+        .filter_map(|workload| killed(view, workload))
+        .collect()
+}
+
+fn killed(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
+    let now = view.facts.case.now();
+    let (pod, status, end) = workload
+        .pods
+        .iter()
+        .flat_map(|pod| pod.statuses().map(move |(status, _)| (pod, status)))
+        .filter_map(|(pod, status)| {
+            let end = [&status.state, &status.last_state]
+                .into_iter()
+                .filter_map(|state| state.as_ref()?.terminated.as_ref())
+                .find(|end| end.reason.as_deref() == Some("OOMKilled"))?;
+            let recent = super::pods::is_recent(pod, end.finished_at.as_ref().map(|time| time.0), now);
+            recent.then_some((pod, status, end))
+        })
+        .max_by_key(|(_, status, _)| status.restart_count)?;
+    let container = workload.container(&status.name);
+    let limit = container.and_then(|c| limit_of(c, "memory"));
+    let event = view
+        .facts
+        .events(pod.name)
+        .iter()
+        .copied()
+        .find(|event| event.reason == "OOMKilling" || event.message.contains("OOM"));
+    let (growth, growth_evidence) = growth(view, pod, &status.name);
+    let lasted = end
+        .started_at
+        .as_ref()
+        .zip(end.finished_at.as_ref())
+        .map(|(start, stop)| stop.0.duration_since(start.0).as_secs());
+    let agreeing =
+        u8::from(status.restart_count > 1) + u8::from(growth.is_some()) + u8::from(event.is_some() || limit.is_some());
+    let grows = growth.map_or(String::new(), |(first, last)| {
+        format!("; its memory grows from {first} to {last} MiB in its log")
+    });
+    let runs = lasted.map_or(String::new(), |seconds| format!(", the last time after {seconds} s"));
+    let memory = limit.map_or_else(
+        || "its node's memory (it has no limit)".to_owned(),
+        |limit| format!("its memory limit of {limit}"),
+    );
+    let raised = limit
+        .and_then(quantity::bytes)
+        .map(|bytes| quantity::show_bytes(bytes.saturating_mul(2)));
+    Some(
+        claim("OutOfMemory", &workload.name, Depth::Fault, Basis::Stated, agreeing)
+            .says(format!(
+                "container {} of {} is OOMKilled (out of memory): it exceeds {memory}; {} restarts{runs}{grows}",
+                status.name, workload.name, status.restart_count
+            ))
+            .cites(
+                [pod.evidence, workload.evidence]
+                    .into_iter()
+                    .chain(growth_evidence)
+                    .chain(event.map(|event| event.evidence.as_str())),
+            )
+            .since(end.finished_at.as_ref().map(|time| time.0))
+            .remedy(Remedy::Resources {
+                container: ContainerRef {
+                    workload: workload.name.clone(),
+                    container: status.name.clone(),
+                },
+                field: "limits.memory".to_owned(),
+                from: limit.map(ToOwned::to_owned),
+                to: raised,
+            })
+            .long_term(
+                "find what grows: memory that climbs until each kill is a leak, and a higher limit only delays it",
+            )
+            .done(),
+    )
+}
+
+/// A container's limit, as written.
+pub(super) fn limit_of<'c>(container: &'c Container, resource: &str) -> Option<&'c str> {
+    Some(container.resources.as_ref()?.limits.as_ref()?.get(resource)?.0.as_str())
+}
+
+/// First and last of the numbers that a log gives for memory, where they climb.
+fn growth<'v>(view: &'v View<'_>, pod: &'v PodFacts<'_>, container: &'v str) -> (Option<(u64, u64)>, Option<&'v str>) {
+    for log in view.facts.logs(pod.name, container) {
+        let series = logs::memory_series(log);
+        let (Some(first), Some(last)) = (series.first().copied(), series.last().copied()) else {
+            continue;
+        };
+        let rises = series
+            .windows(2)
+            .filter(|pair| matches!(pair, [a, b] if b >= a))
+            .count();
+        if series.len() >= 2 && last > first && rises * 10 >= (series.len() - 1) * 8 {
+            return (Some((first, last)), Some(log.evidence.as_str()));
+        }
+    }
+    (None, None)
+}

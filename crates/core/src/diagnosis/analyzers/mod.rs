@@ -1,0 +1,280 @@
+//! One analyzer for each failure domain: a pure function from the view of a case to claims. Each file says which failures it explains,
+//! from which evidence, and what looks alike. Must never claim without evidence. Called by `diagnose`.
+
+mod autoscaling;
+mod cpu;
+mod crash;
+mod dependencies;
+mod images;
+mod jobs;
+mod memory;
+mod nodes;
+mod pods;
+mod policy;
+mod probes;
+mod rbac;
+mod references;
+mod rollout;
+mod scheduling;
+mod services;
+mod settings;
+mod signatures;
+mod start;
+mod storage;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::confidence::{self, Basis};
+use super::facts::Facts;
+use super::finding::{Depth, Finding};
+use super::graph::{Graph, LogIndex};
+use super::remedy::Remedy;
+use crate::api::{ObjectName, Role};
+
+/// The case, as analyzers see it.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// Workloads, pods, revisions, Services.
+    pub facts: Facts<'a>,
+    /// What the logs say.
+    pub logs: LogIndex,
+    /// What depends on what.
+    pub graph: Graph,
+}
+
+/// One analyzer, as the documentation lists it.
+#[derive(Clone, Copy, Debug)]
+pub struct Analyzer {
+    /// Its domain.
+    pub name: &'static str,
+    /// Whose work it is.
+    pub role: Role,
+    /// Which failures it explains, from what.
+    pub explains: &'static str,
+    /// The analyzer.
+    pub run: fn(&View<'_>) -> Vec<Finding>,
+}
+
+/// Every analyzer.
+pub const ALL: &[Analyzer] = &[
+    Analyzer {
+        name: "pods",
+        role: Role::SreInvestigator,
+        explains: "pods that are not ready, restart, wait, were evicted or do not go away",
+        run: pods::analyze,
+    },
+    Analyzer {
+        name: "start",
+        role: Role::SreInvestigator,
+        explains: "containers that the runtime cannot start: command not in the image, not executable, wrong platform, root refused",
+        run: start::analyze,
+    },
+    Analyzer {
+        name: "images",
+        role: Role::SreInvestigator,
+        explains: "images that cannot be pulled: name, tag, registry, credentials, limits",
+        run: images::analyze,
+    },
+    Analyzer {
+        name: "references",
+        role: Role::SreInvestigator,
+        explains: "ConfigMaps, Secrets, keys and claims that a pod names and that are not there",
+        run: references::analyze,
+    },
+    Analyzer {
+        name: "probes",
+        role: Role::SreInvestigator,
+        explains: "probes that ask the wrong port or path, or can never succeed; restarts by a liveness probe",
+        run: probes::analyze,
+    },
+    Analyzer {
+        name: "scheduling",
+        role: Role::SreInvestigator,
+        explains: "pods that fit no node: requests, selectors, affinity, taints, spread, cordons",
+        run: scheduling::analyze,
+    },
+    Analyzer {
+        name: "storage",
+        role: Role::SreInvestigator,
+        explains: "claims that are not bound, classes that do not exist, volumes that do not mount",
+        run: storage::analyze,
+    },
+    Analyzer {
+        name: "policy",
+        role: Role::SreInvestigator,
+        explains: "pods that quota, limit ranges, PodSecurity or webhooks refuse",
+        run: policy::analyze,
+    },
+    Analyzer {
+        name: "services",
+        role: Role::SreInvestigator,
+        explains: "Services that select nothing or the wrong port, workloads scaled to nothing, Ingresses without backend",
+        run: services::analyze,
+    },
+    Analyzer {
+        name: "memory",
+        role: Role::SreInvestigator,
+        explains: "containers killed for memory: a leak, a limit, a revision",
+        run: memory::analyze,
+    },
+    Analyzer {
+        name: "cpu",
+        role: Role::SreInvestigator,
+        explains: "containers held at their CPU limit under load",
+        run: cpu::analyze,
+    },
+    Analyzer {
+        name: "autoscaling",
+        role: Role::SreInvestigator,
+        explains: "autoscalers without requests, without target, at their maximum",
+        run: autoscaling::analyze,
+    },
+    Analyzer {
+        name: "jobs",
+        role: Role::SreInvestigator,
+        explains: "Jobs that failed, deadlines, suspended CronJobs",
+        run: jobs::analyze,
+    },
+    Analyzer {
+        name: "nodes",
+        role: Role::SreInvestigator,
+        explains: "nodes that are not ready or short of memory, disk or processes",
+        run: nodes::analyze,
+    },
+    Analyzer {
+        name: "settings",
+        role: Role::CodeAnalyst,
+        explains: "settings that the program's log calls missing, and where a value for them is known",
+        run: settings::analyze,
+    },
+    Analyzer {
+        name: "dependencies",
+        role: Role::CodeAnalyst,
+        explains: "calls that fail: refused, timed out, not resolved, answered with an error",
+        run: dependencies::analyze,
+    },
+    Analyzer {
+        name: "rbac",
+        role: Role::CodeAnalyst,
+        explains: "identities that the API server refuses",
+        run: rbac::analyze,
+    },
+    Analyzer {
+        name: "signatures",
+        role: Role::CodeAnalyst,
+        explains: "known phrases of run times and libraries: pools, certificates, syntax, files, descriptors, disks",
+        run: signatures::analyze,
+    },
+    Analyzer {
+        name: "crash",
+        role: Role::CodeAnalyst,
+        explains: "uncaught errors, with the innermost frame of the application",
+        run: crash::analyze,
+    },
+];
+
+/// Everything that every analyzer claims, with what is known of the change that brought it.
+pub fn run_all(view: &View<'_>) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for analyzer in ALL {
+        for mut finding in (analyzer.run)(view) {
+            finding.agent = analyzer.role;
+            finding.evidence.retain(|id| view.facts.case.has_evidence(id));
+            if !finding.evidence.is_empty() {
+                findings.push(finding);
+            }
+        }
+    }
+    rollout::attach(view, &mut findings);
+    findings
+}
+
+/// A claim in the making.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim(Finding);
+
+/// Begins a claim.
+pub(crate) fn claim(category: &str, object: &ObjectName, depth: Depth, basis: Basis, agreeing: u8) -> Claim {
+    Claim(Finding {
+        id: String::new(),
+        agent: Role::SreInvestigator,
+        category: category.to_owned(),
+        summary: String::new(),
+        object: object.clone(),
+        confidence: confidence::base(basis, agreeing),
+        evidence: Vec::new(),
+        depth,
+        since: None,
+        points_to: Vec::new(),
+        affects: Vec::new(),
+        remedy: None,
+        long_term: Vec::new(),
+    })
+}
+
+impl Claim {
+    pub(crate) fn says(mut self, summary: impl Into<String>) -> Self {
+        self.0.summary = summary.into();
+        self
+    }
+
+    pub(crate) fn cites<'e>(mut self, evidence: impl IntoIterator<Item = &'e str>) -> Self {
+        for id in evidence {
+            if !id.is_empty() && !self.0.evidence.iter().any(|known| known == id) {
+                self.0.evidence.push(id.to_owned());
+            }
+        }
+        self
+    }
+
+    pub(crate) fn points_to(mut self, objects: impl IntoIterator<Item = ObjectName>) -> Self {
+        self.0.points_to.extend(objects);
+        self
+    }
+
+    pub(crate) fn affects(mut self, objects: impl IntoIterator<Item = ObjectName>) -> Self {
+        self.0.affects.extend(objects);
+        self
+    }
+
+    pub(crate) fn remedy(mut self, remedy: impl Into<Option<Remedy>>) -> Self {
+        self.0.remedy = remedy.into();
+        self
+    }
+
+    pub(crate) fn manual(self, instruction: impl Into<String>) -> Self {
+        self.remedy(Remedy::Manual {
+            instruction: instruction.into(),
+        })
+    }
+
+    pub(crate) fn since(mut self, at: Option<Timestamp>) -> Self {
+        self.0.since = at;
+        self
+    }
+
+    pub(crate) fn long_term(mut self, advice: impl Into<String>) -> Self {
+        self.0.long_term.push(advice.into());
+        self
+    }
+
+    pub(crate) fn done(self) -> Finding {
+        self.0
+    }
+}
+
+/// The last change of a workload's pod template, in one sentence.
+pub fn last_change(workload: &super::facts::Workload<'_>) -> Option<String> {
+    let (number, changes) = rollout::last_change(workload)?;
+    let shown = changes
+        .iter()
+        .take(4)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join("; ");
+    Some(format!(
+        "Last change of {}: revision {number}: {}",
+        workload.name,
+        super::finding::cut(&shown, 500)
+    ))
+}

@@ -1,0 +1,168 @@
+//! Symptoms of pods: not ready, restarting, evicted, not going away. What they suffer from is for the other analyzers to say.
+//!
+//! Evidence: pod and workload status. Looks alike: a rollout that is only starting (young pods without any error are left alone), and
+//! restarts of long ago that have ended.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::{View, claim};
+use crate::diagnosis::confidence::Basis;
+use crate::diagnosis::facts::{PodFacts, Workload, ended, waiting};
+use crate::diagnosis::finding::{Depth, Finding};
+
+/// Pods younger than this, without any error, are starting.
+const STARTING_SECS: i64 = 30;
+/// A restart longer ago than this, of a pod that is ready since, is over.
+const RECENT_MINS: i64 = 30;
+
+/// Claims of this domain.
+pub fn analyze(view: &View<'_>) -> Vec<Finding> {
+    let now = view.facts.case.now();
+    let mut found = Vec::new();
+    for workload in &view.facts.workloads {
+        found.extend(not_ready(workload, now));
+        found.extend(restarting(workload, now));
+        found.extend(evicted(workload));
+        found.extend(stuck(workload, now));
+    }
+    found
+}
+
+fn not_ready(workload: &Workload<'_>, now: Timestamp) -> Option<Finding> {
+    let desired = usize::try_from(workload.desired?).unwrap_or(0);
+    let ready = workload.ready();
+    if !workload.is_service() || ready >= desired {
+        return None;
+    }
+    let unready: Vec<&PodFacts<'_>> = workload
+        .pods
+        .iter()
+        .filter(|pod| !pod.is_ready() && !pod.is_over())
+        .collect();
+    let starting = !unready.is_empty() && unready.iter().all(|pod| is_starting(pod, now));
+    if starting {
+        return None;
+    }
+    let since = unready
+        .iter()
+        .filter_map(|pod| pod.condition("Ready").and_then(|(_, at)| at))
+        .min();
+    Some(
+        claim("NotReady", &workload.name, Depth::Symptom, Basis::Stated, 2)
+            .says(format!("{}: {ready} of {desired} pods ready", workload.name))
+            .cites(std::iter::once(workload.evidence).chain(unready.iter().map(|pod| pod.evidence)))
+            .since(since)
+            .done(),
+    )
+}
+
+fn is_starting(pod: &PodFacts<'_>, now: Timestamp) -> bool {
+    let young = pod
+        .created()
+        .is_some_and(|created| now.duration_since(created) < SignedDuration::from_secs(STARTING_SECS));
+    let calm = pod.statuses().all(|(status, _)| {
+        status.restart_count == 0
+            && ended(status).is_none_or(|end| end.exit_code == 0)
+            && waiting(status).is_none_or(|(reason, _)| matches!(reason, "" | "ContainerCreating" | "PodInitializing"))
+    });
+    young && calm && pod.condition("PodScheduled").is_none_or(|(status, _)| status == "True")
+}
+
+/// Whether a container's last end still counts.
+pub(super) fn is_recent(pod: &PodFacts<'_>, finished: Option<Timestamp>, now: Timestamp) -> bool {
+    !pod.is_ready() || finished.is_none_or(|at| now.duration_since(at) < SignedDuration::from_mins(RECENT_MINS))
+}
+
+fn restarting(workload: &Workload<'_>, now: Timestamp) -> Option<Finding> {
+    let worst = workload
+        .pods
+        .iter()
+        .flat_map(|pod| pod.statuses().map(move |(status, _)| (pod, status)))
+        .filter(|(_, status)| status.restart_count > 0)
+        .filter_map(|(pod, status)| ended(status).map(|end| (pod, status, end)))
+        .filter(|(pod, _, end)| is_recent(pod, end.finished, now) && (end.exit_code != 0 || !pod.is_ready()))
+        .max_by_key(|(_, status, _)| status.restart_count)?;
+    let (pod, status, end) = worst;
+    let reason = if end.reason.is_empty() {
+        String::new()
+    } else {
+        format!(", {}", end.reason)
+    };
+    Some(
+        claim("Restarting", &workload.name, Depth::Symptom, Basis::Stated, 2)
+            .says(format!(
+                "container {} of {} restarted {} times, last exit code {}{reason}",
+                status.name, pod.name, status.restart_count, end.exit_code
+            ))
+            .cites([pod.evidence])
+            .since(end.started)
+            .done(),
+    )
+}
+
+fn evicted(workload: &Workload<'_>) -> Option<Finding> {
+    let gone: Vec<&PodFacts<'_>> = workload
+        .pods
+        .iter()
+        .filter(|pod| pod.pod.status.as_ref().and_then(|status| status.reason.as_deref()) == Some("Evicted"))
+        .collect();
+    let first = gone.first()?;
+    // Evicted once and replaced by pods that serve: over.
+    if workload
+        .desired
+        .is_some_and(|desired| workload.ready() >= usize::try_from(desired).unwrap_or(0))
+        && gone.len() < 2
+    {
+        return None;
+    }
+    let message = first
+        .pod
+        .status
+        .as_ref()
+        .and_then(|status| status.message.as_deref())
+        .unwrap_or("no reason given");
+    Some(
+        claim("Evicted", &workload.name, Depth::Fault, Basis::Stated, 1)
+            .says(format!(
+                "{} pods of {} were evicted: {}",
+                gone.len(),
+                workload.name,
+                crate::diagnosis::finding::cut(message, 300)
+            ))
+            .cites(gone.iter().map(|pod| pod.evidence))
+            .manual(
+                "give the pods requests (or ephemeral-storage limits) that match what they use, or relieve the node",
+            )
+            .done(),
+    )
+}
+
+fn stuck(workload: &Workload<'_>, now: Timestamp) -> Option<Finding> {
+    let pod = workload.pods.iter().find(|pod| {
+        let grace = pod.pod.metadata.deletion_grace_period_seconds.unwrap_or(30);
+        pod.pod
+            .metadata
+            .deletion_timestamp
+            .as_ref()
+            .is_some_and(|at| now.duration_since(at.0) > SignedDuration::from_secs(grace.clamp(0, 3600) + 60))
+    })?;
+    let finalizers = pod.pod.metadata.finalizers.as_deref().unwrap_or_default();
+    let why = if finalizers.is_empty() {
+        "its containers do not end, or its node does not answer".to_owned()
+    } else {
+        format!("it waits for the finalizers {}", finalizers.join(", "))
+    };
+    Some(
+        claim("StuckTerminating", &workload.name, Depth::Fault, Basis::Stated, 0)
+            .says(format!(
+                "{} is being deleted for longer than its grace period: {why}",
+                pod.name
+            ))
+            .cites([pod.evidence])
+            .manual(format!(
+                "find out why {} does not go away before forcing it: {why}",
+                pod.name
+            ))
+            .done(),
+    )
+}

@@ -1,0 +1,284 @@
+//! Probes that ask the wrong port or path, or that can never succeed; and restarts by a liveness probe.
+//!
+//! Evidence: events of the kubelet, the probe's spec, the container's declared ports, the port that its log says it listens on.
+//! Looks alike: a probe that is right and a program that is ill; that stays a symptom, for another analyzer to explain.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use k8s_openapi::api::core::v1::{Container, Probe as ProbeSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use regex::Regex;
+
+use super::{View, claim};
+use crate::diagnosis::confidence::Basis;
+use crate::diagnosis::facts::{PodFacts, Workload, ended};
+use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::remedy::{ContainerRef, Probe, Remedy};
+
+static LISTENS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"(?i)\b(?:listen(?:ing|s)?|serving|running|started|bound|available|ready)\b[^\n]{0,60}?(?::|\bport:? ?)(\d{2,5})\b").ok()
+});
+
+/// Claims of this domain.
+pub fn analyze(view: &View<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for workload in &view.facts.workloads {
+        for kind in [Probe::StartupProbe, Probe::LivenessProbe, Probe::ReadinessProbe] {
+            found.extend(judge(view, workload, kind));
+        }
+    }
+    found
+}
+
+fn word(kind: Probe) -> &'static str {
+    match kind {
+        Probe::ReadinessProbe => "readiness",
+        Probe::LivenessProbe => "liveness",
+        Probe::StartupProbe => "startup",
+    }
+}
+
+fn spec_of(container: &Container, kind: Probe) -> Option<&ProbeSpec> {
+    match kind {
+        Probe::ReadinessProbe => container.readiness_probe.as_ref(),
+        Probe::LivenessProbe => container.liveness_probe.as_ref(),
+        Probe::StartupProbe => container.startup_probe.as_ref(),
+    }
+}
+
+fn judge(view: &View<'_>, workload: &Workload<'_>, kind: Probe) -> Option<Finding> {
+    let prefix = format!("{} probe failed", word(kind));
+    let (pod, event) = workload
+        .pods
+        .iter()
+        .filter(|pod| !pod.is_going() && !pod.is_over())
+        .filter(|pod| still_counts(pod, kind))
+        .flat_map(|pod| view.facts.events(pod.name).iter().map(move |event| (pod, *event)))
+        .filter(|(_, event)| event.reason == "Unhealthy" && event.message.to_ascii_lowercase().starts_with(&prefix))
+        .max_by_key(|(_, event)| event.count)?;
+    let container = workload
+        .containers()
+        .iter()
+        .find(|container| spec_of(container, kind).is_some())?;
+    let probe = spec_of(container, kind)?;
+    let restarts = pod
+        .statuses()
+        .filter(|(status, _)| status.name == container.name)
+        .map(|(status, _)| status.restart_count)
+        .max()
+        .unwrap_or(0);
+    let effect = if kind == Probe::ReadinessProbe {
+        "is never ready".to_owned()
+    } else {
+        format!("is restarted by the kubelet ({restarts} times)")
+    };
+    let message = event.message.to_ascii_lowercase();
+    let base = |category: &str, depth, agreeing| claim(category, &workload.name, depth, Basis::Stated, agreeing);
+    let cited = [event.evidence.as_str(), pod.evidence, workload.evidence];
+    let at = ContainerRef {
+        workload: workload.name.clone(),
+        container: container.name.clone(),
+    };
+
+    if let Some((handler, port)) = port_of(probe)
+        && (message.contains("connection refused")
+            || message.contains("connect: ")
+            || message.contains("timeout")
+            || message.contains("deadline"))
+    {
+        let number = resolve(port, container);
+        let declared: BTreeSet<i32> = container
+            .ports
+            .iter()
+            .flatten()
+            .map(|port| port.container_port)
+            .collect();
+        let (listening, log_evidence) = listening(view, pod, &container.name);
+        let working = [Probe::ReadinessProbe, Probe::LivenessProbe]
+            .into_iter()
+            .filter(|other| *other != kind)
+            .filter_map(|other| {
+                spec_of(container, other)
+                    .and_then(port_of)
+                    .and_then(|(_, port)| resolve(port, container))
+            })
+            .find(|other| Some(*other) != number);
+        let off = match number {
+            None => true,
+            Some(number) => {
+                let undeclared = !declared.is_empty() && !declared.contains(&number);
+                let unheard = !listening.is_empty() && !listening.contains(&number);
+                undeclared || unheard
+            }
+        };
+        if off {
+            // The right port: where the program says that it listens, else the only one that is declared, else the other probe's.
+            let to = match (listening.len(), declared.len()) {
+                (1, _) => listening.first().copied(),
+                (_, 1) => declared.first().copied(),
+                _ => working.filter(|port| listening.contains(port) || declared.contains(port)),
+            };
+            let agreeing = 1 + u8::from(!listening.is_empty()) + u8::from(declared.len() == 1);
+            let right = to.map_or(String::new(), |port| format!("; the container listens on port {port}"));
+            return Some(
+                base("WrongProbePort", Depth::Fault, agreeing)
+                    .says(format!(
+                        "the {} probe of container {} of {} asks port {}, where nothing listens{right}; so it {effect}",
+                        word(kind),
+                        container.name,
+                        workload.name,
+                        show(port)
+                    ))
+                    .cites(cited.into_iter().chain(log_evidence))
+                    .since(event.first)
+                    .remedy(Remedy::ProbePort {
+                        container: at,
+                        probe: kind,
+                        handler: handler.to_owned(),
+                        from: show(port),
+                        to: to.map(|port| port.to_string()),
+                    })
+                    .done(),
+            );
+        }
+    }
+    if message.contains("statuscode: 404") || message.contains("statuscode: 405") {
+        let path = probe
+            .http_get
+            .as_ref()
+            .and_then(|http| http.path.as_deref())
+            .unwrap_or("/");
+        return Some(
+            base("WrongProbePath", Depth::Fault, 1)
+                .says(format!(
+                    "the {} probe of container {} of {} asks the path {path}, which the program does not have (404); so it {effect}",
+                    word(kind),
+                    container.name,
+                    workload.name
+                ))
+                .cites(cited)
+                .since(event.first)
+                .manual(format!("let the {} probe ask a path that the program has", word(kind)))
+                .done(),
+        );
+    }
+    if let Some(exec) = &probe.exec {
+        let command = exec.command.as_deref().unwrap_or_default().join(" ");
+        let missing = message.contains("executable file not found")
+            || message.contains("no such file")
+            || message.contains("not found");
+        let reason = if missing {
+            "its command is not in the image"
+        } else {
+            "it always fails"
+        };
+        return Some(
+            base(
+                "ProbeNeverSucceeds",
+                Depth::Fault,
+                u8::from(event.count > 2) + u8::from(missing),
+            )
+            .says(format!(
+                "the {} probe of container {} of {} runs `{}`: {reason}, so the container {effect}",
+                word(kind),
+                container.name,
+                workload.name,
+                cut(&command, 120)
+            ))
+            .cites(cited)
+            .since(event.first)
+            .manual(format!(
+                "replace the {} probe by one that checks the program itself",
+                word(kind)
+            ))
+            .done(),
+        );
+    }
+    if kind != Probe::ReadinessProbe && restarts > 0 && message.contains("timeout") | message.contains("deadline") {
+        let timeout = probe.timeout_seconds.unwrap_or(1);
+        return Some(
+            base("LivenessProbeTooStrict", Depth::Mechanism, 0)
+                .says(format!(
+                    "the {} probe of container {} of {} gets no answer within {timeout} s; so it {effect}",
+                    word(kind),
+                    container.name,
+                    workload.name
+                ))
+                .cites(cited)
+                .since(event.first)
+                .manual(
+                    "find out why the answer is late; give a slow start a startupProbe, and the probe a longer timeout",
+                )
+                .done(),
+        );
+    }
+    Some(
+        base("ProbeFails", Depth::Symptom, 0)
+            .says(format!(
+                "{} of container {} of {}",
+                cut(event.message.trim(), 200),
+                container.name,
+                workload.name
+            ))
+            .cites(cited)
+            .since(event.first)
+            .done(),
+    )
+}
+
+/// A probe that failed while the pod started, and holds since, is over.
+fn still_counts(pod: &PodFacts<'_>, kind: Probe) -> bool {
+    match kind {
+        Probe::ReadinessProbe => !pod.is_ready(),
+        _ => {
+            pod.statuses()
+                .any(|(status, _)| status.restart_count > 0 && ended(status).is_some())
+                || !pod.is_ready()
+        }
+    }
+}
+
+fn port_of(probe: &ProbeSpec) -> Option<(&'static str, &IntOrString)> {
+    let http = probe.http_get.as_ref().map(|http| ("httpGet", &http.port));
+    http.or_else(|| probe.tcp_socket.as_ref().map(|tcp| ("tcpSocket", &tcp.port)))
+}
+
+fn resolve(port: &IntOrString, container: &Container) -> Option<i32> {
+    match port {
+        IntOrString::Int(number) => Some(*number),
+        IntOrString::String(name) => container
+            .ports
+            .iter()
+            .flatten()
+            .find(|port| port.name.as_deref() == Some(name))
+            .map(|port| port.container_port)
+            .or_else(|| name.parse().ok()),
+    }
+}
+
+fn show(port: &IntOrString) -> String {
+    match port {
+        IntOrString::Int(number) => number.to_string(),
+        IntOrString::String(name) => name.clone(),
+    }
+}
+
+/// Ports that the container's log says it listens on.
+fn listening<'v>(view: &'v View<'_>, pod: &'v PodFacts<'_>, container: &'v str) -> (BTreeSet<i32>, Option<&'v str>) {
+    let mut ports = BTreeSet::new();
+    let mut evidence = None;
+    for log in view.facts.logs(pod.name, container) {
+        for line in log.lines.iter().take(400) {
+            if let Some(port) = LISTENS
+                .as_ref()
+                .and_then(|regex| regex.captures(&line.text))
+                .and_then(|c| c.get(1)?.as_str().parse().ok())
+            {
+                ports.insert(port);
+                evidence = Some(log.evidence.as_str());
+            }
+        }
+    }
+    (ports, evidence)
+}

@@ -1,0 +1,288 @@
+//! ConfigMaps, Secrets, keys and claims that a pod names and that are not there.
+//!
+//! Evidence: the pod's spec beside a complete list of the namespace, the waiting state, and events of the kubelet. Secrets are never
+//! read: only the kubelet's own words tell of them. Looks alike: optional references, which may be absent.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
+use regex::Regex;
+
+use super::{View, claim};
+use crate::api::ObjectName;
+use crate::diagnosis::confidence::Basis;
+use crate::diagnosis::environment;
+use crate::diagnosis::facts::{Workload, waiting};
+use crate::diagnosis::finding::{Depth, Finding};
+use crate::diagnosis::remedy::{ContainerRef, Remedy};
+use crate::diagnosis::similar::closest;
+use crate::sandbox::command::Resource;
+
+static NOT_FOUND: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"(?i)(configmap|secret|persistentvolumeclaim) "([^"]+)" not found"#).ok());
+static NO_KEY: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"(?i)couldn't find key (\S+) in (ConfigMap|Secret) (?:[^/\s]+/)?(\S+)|(configmap|secret) references non-existent (?:config|secret) key: (\S+)").ok()
+});
+
+/// Claims of this domain.
+pub fn analyze(view: &View<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for workload in &view.facts.workloads {
+        let said = said(view, workload);
+        found.extend(config_maps(view, workload, &said));
+        found.extend(secrets(workload, &said));
+        found.extend(claims(view, workload));
+    }
+    found
+}
+
+/// What the kubelet said: text and evidence.
+fn said<'v>(view: &'v View<'_>, workload: &'v Workload<'_>) -> Vec<(&'v str, &'v str)> {
+    let events = view
+        .facts
+        .events_around(workload)
+        .filter(|event| event.warning && (event.message.contains("not found") || event.message.contains("key")))
+        .map(|event| (event.message.as_str(), event.evidence.as_str()));
+    let states = workload.pods.iter().flat_map(|pod| {
+        pod.statuses()
+            .filter_map(move |(status, _)| waiting(status).map(|(_, message)| (message, pod.evidence)))
+    });
+    events.chain(states).filter(|(text, _)| !text.is_empty()).collect()
+}
+
+fn config_maps(view: &View<'_>, workload: &Workload<'_>, said: &[(&str, &str)]) -> Vec<Finding> {
+    let Some(spec) = workload.pod_spec() else {
+        return Vec::new();
+    };
+    let namespace = workload.namespace();
+    let case = view.facts.case;
+    let mut wanted: BTreeSet<(String, Option<String>, Option<String>)> = BTreeSet::new();
+    for volume in spec.volumes.iter().flatten() {
+        let sources = volume.config_map.iter().map(|s| (&s.name, s.optional, &s.items));
+        let projected = volume
+            .projected
+            .iter()
+            .flat_map(|p| p.sources.iter().flatten())
+            .filter_map(|s| s.config_map.as_ref());
+        for (name, optional, items) in sources.chain(projected.map(|s| (&s.name, s.optional, &s.items))) {
+            if optional != Some(true) {
+                wanted.insert((name.clone(), None, None));
+                for item in items.iter().flatten() {
+                    wanted.insert((name.clone(), Some(item.key.clone()), None));
+                }
+            }
+        }
+    }
+    for container in spec.containers.iter().chain(spec.init_containers.iter().flatten()) {
+        for map in environment::of(case, namespace, container)
+            .config_maps
+            .into_iter()
+            .filter(|map| !map.optional)
+        {
+            wanted.insert((map.name.name.clone(), None, None));
+            for key in map.keys {
+                wanted.insert((map.name.name.clone(), Some(key), Some(container.name.clone())));
+            }
+        }
+    }
+    let list = case.complete_list(Resource::ConfigMaps);
+    let mut found = Vec::new();
+    for (name, key, container) in wanted {
+        let object = ObjectName::namespaced("ConfigMap", namespace, name.clone());
+        let entry = case.entry(&object);
+        let event = said.iter().find(|(text, _)| match &key {
+            None => mentions(&NOT_FOUND, text, 2, &name) && text.to_ascii_lowercase().contains("configmap"),
+            Some(key) => {
+                (mentions(&NO_KEY, text, 1, key) && mentions(&NO_KEY, text, 3, &name))
+                    || mentions(&NO_KEY, text, 5, key)
+            }
+        });
+        match (&key, entry, list) {
+            (None, None, list) if list.is_some() || event.is_some() => {
+                let near = closest(&name, case.all::<ConfigMap>().map(|(other, _, _)| other.name.as_str()));
+                let hint = if near.is_empty() {
+                    String::new()
+                } else {
+                    format!("; {} exists", near.join(" and "))
+                };
+                let basis = if event.is_some() {
+                    Basis::Stated
+                } else {
+                    Basis::Inferred
+                };
+                found.push(
+                    claim(
+                        "MissingConfigMap",
+                        &workload.name,
+                        Depth::Fault,
+                        basis,
+                        1 + u8::from(event.is_some() && list.is_some()),
+                    )
+                    .says(format!(
+                        "ConfigMap {name}, which the pods of {} need, does not exist (not found){hint}",
+                        workload.name
+                    ))
+                    .cites(
+                        [workload.evidence]
+                            .into_iter()
+                            .chain(list)
+                            .chain(event.map(|(_, id)| *id)),
+                    )
+                    .manual(format!(
+                        "create ConfigMap {name}, or let {} refer to one that exists{hint}",
+                        workload.name
+                    ))
+                    .done(),
+                );
+            }
+            (Some(key), Some(entry), _) => {
+                let has = case.get::<ConfigMap>(&name).is_some_and(|map| {
+                    map.data.as_ref().is_some_and(|d| d.contains_key(key))
+                        || map.binary_data.as_ref().is_some_and(|d| d.contains_key(key))
+                });
+                if has {
+                    continue;
+                }
+                let container = container
+                    .clone()
+                    .or_else(|| workload.containers().first().map(|c| c.name.clone()))
+                    .unwrap_or_default();
+                let value = super::settings::known_value(view, workload, key, Some(&object));
+                let source = value
+                    .as_ref()
+                    .map_or(String::new(), |value| format!("; {} has it", value.source));
+                found.push(
+                    claim(
+                        "MissingConfigMapKey",
+                        &object,
+                        Depth::Fault,
+                        Basis::Stated,
+                        1 + u8::from(event.is_some()) + u8::from(value.is_some()),
+                    )
+                    .says(format!(
+                        "{object} has no key {key}, which container {container} of {} needs (missing){source}",
+                        workload.name
+                    ))
+                    .cites(
+                        [entry.evidence.as_str(), workload.evidence]
+                            .into_iter()
+                            .chain(event.map(|(_, id)| *id)),
+                    )
+                    .affects([workload.name.clone()])
+                    .remedy(Remedy::MissingConfigMapKey {
+                        config_map: object.clone(),
+                        key: key.clone(),
+                        value,
+                        consumer: ContainerRef {
+                            workload: workload.name.clone(),
+                            container,
+                        },
+                    })
+                    .done(),
+                );
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn secrets(workload: &Workload<'_>, said: &[(&str, &str)]) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (text, evidence) in said {
+        let missing = NOT_FOUND
+            .as_ref()
+            .and_then(|regex| regex.captures(text))
+            .filter(|captures| {
+                captures
+                    .get(1)
+                    .is_some_and(|kind| kind.as_str().eq_ignore_ascii_case("secret"))
+            })
+            .and_then(|captures| captures.get(2))
+            .map(|name| (name.as_str(), None));
+        let key = NO_KEY
+            .as_ref()
+            .and_then(|regex| regex.captures(text))
+            .filter(|captures| {
+                captures
+                    .get(2)
+                    .is_some_and(|kind| kind.as_str().eq_ignore_ascii_case("secret"))
+            })
+            .and_then(|captures| Some((captures.get(3)?.as_str(), Some(captures.get(1)?.as_str()))));
+        let Some((name, key)) = missing.or(key) else { continue };
+        if !seen.insert((name, key)) {
+            continue;
+        }
+        let (category, what) = match key {
+            None => (
+                "MissingSecret",
+                format!(
+                    "Secret {name}, which the pods of {} need, does not exist (not found)",
+                    workload.name
+                ),
+            ),
+            Some(key) => (
+                "MissingSecretKey",
+                format!(
+                    "Secret {name} has no key {key}, which the pods of {} need (not found)",
+                    workload.name
+                ),
+            ),
+        };
+        found.push(
+            claim(category, &workload.name, Depth::Fault, Basis::Stated, 2)
+                .says(what)
+                .cites([*evidence, workload.evidence])
+                .manual(format!("create Secret {name} as the pods need it, or let {} refer to the right one; Firewatch never reads Secrets", workload.name))
+                .done(),
+        );
+    }
+    found
+}
+
+fn claims(view: &View<'_>, workload: &Workload<'_>) -> Vec<Finding> {
+    let case = view.facts.case;
+    let Some(list) = case.complete_list(Resource::PersistentVolumeClaims) else {
+        return Vec::new();
+    };
+    workload
+        .pod_spec()
+        .into_iter()
+        .flat_map(|spec| spec.volumes.iter().flatten())
+        .filter_map(|volume| volume.persistent_volume_claim.as_ref())
+        .filter(|source| case.get::<PersistentVolumeClaim>(&source.claim_name).is_none())
+        .map(|source| {
+            let near = closest(
+                &source.claim_name,
+                case.all::<PersistentVolumeClaim>()
+                    .map(|(other, _, _)| other.name.as_str()),
+            );
+            let hint = if near.is_empty() {
+                String::new()
+            } else {
+                format!("; {} exists", near.join(" and "))
+            };
+            claim("MissingClaim", &workload.name, Depth::Fault, Basis::Stated, 1)
+                .says(format!(
+                    "PersistentVolumeClaim {}, which the pods of {} mount, does not exist{hint}",
+                    source.claim_name, workload.name
+                ))
+                .cites([workload.evidence, list])
+                .manual(format!(
+                    "create the claim {}, or mount one that exists{hint}",
+                    source.claim_name
+                ))
+                .done()
+        })
+        .collect()
+}
+
+fn mentions(regex: &LazyLock<Option<Regex>>, text: &str, group: usize, name: &str) -> bool {
+    regex.as_ref().is_some_and(|regex| {
+        regex
+            .captures_iter(text)
+            .any(|captures| captures.get(group).is_some_and(|m| m.as_str() == name))
+    })
+}

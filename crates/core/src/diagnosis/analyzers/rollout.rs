@@ -1,0 +1,323 @@
+//! What the last rollout changed, put beside what went wrong after it: a fault that the change can explain gets the way back as its
+//! remedy, with the difference of the templates.
+//!
+//! Evidence: ReplicaSets or ControllerRevisions of the workload. Looks alike: a change long before the trouble, a change that does not
+//! touch what is wrong, and a first revision, which has no way back.
+
+use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
+use k8s_openapi::jiff::SignedDuration;
+
+use super::View;
+use crate::diagnosis::facts::{Revision, Workload};
+use crate::diagnosis::finding::{Confidence, Depth, Finding, cut};
+use crate::diagnosis::remedy::Remedy;
+
+/// Labels and annotations that a controller or a restart writes.
+const NOISE: [&str; 4] = [
+    "pod-template-hash",
+    "controller-revision-hash",
+    "kubectl.kubernetes.io/restartedAt",
+    "pod-template-generation",
+];
+
+/// Puts the last change beside every fault that it can explain.
+pub(super) fn attach(view: &View<'_>, findings: &mut [Finding]) {
+    for finding in findings.iter_mut() {
+        let Some(workload) = view
+            .facts
+            .workload(&finding.object)
+            .filter(|workload| workload.name == finding.object)
+        else {
+            continue;
+        };
+        let Some((now, before)) = workload.last_two() else {
+            continue;
+        };
+        if finding.depth < Depth::Mechanism {
+            continue;
+        }
+        let changes = diff(&before.template, &now.template);
+        let touching: Vec<&String> = changes
+            .iter()
+            .filter(|change| touches(&finding.category, change))
+            .collect();
+        if touching.is_empty() || !precedes(finding, now) || !lived(now, before) {
+            continue;
+        }
+        let shown = touching
+            .iter()
+            .take(3)
+            .map(|change| change.as_str())
+            .collect::<Vec<_>>()
+            .join("; ");
+        // Where the old revision still serves beside the failing new one, its soundness is seen, not inferred.
+        let serves = before.ready > 0;
+        finding.summary = cut(
+            &format!(
+                "{}; it came with revision {} of {}, which changed {}{}",
+                finding.summary,
+                now.number,
+                workload.name,
+                cut(&shown, 300),
+                if serves {
+                    format!(" (revision {} still serves)", before.number)
+                } else {
+                    String::new()
+                }
+            ),
+            1000,
+        );
+        for revision in [now, before] {
+            if !finding.evidence.iter().any(|id| id == revision.evidence) {
+                finding.evidence.push(revision.evidence.to_owned());
+            }
+        }
+        finding.confidence = Confidence::hundredths((finding.confidence.as_hundredths() + 5).min(97));
+        finding.since = finding.since.min(now.created).or(now.created);
+        if matches!(workload.name.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet") {
+            if finding.category == "OutOfMemory"
+                && let Some(Remedy::Resources { from: Some(limit), .. }) = finding.remedy.take()
+            {
+                finding.long_term.push(format!(
+                    "if more memory is meant by the change, raise the limit of {limit} instead of going back"
+                ));
+            }
+            finding.depth = Depth::Fault;
+            finding.remedy = Some(Remedy::BadRevision {
+                workload: workload.name.clone(),
+                from_revision: now.number,
+                to_revision: before.number,
+                diff: cut(&changes.join("\n"), 6000),
+            });
+        }
+    }
+}
+
+/// Faults that a change of the pod template can bring, by what it changed.
+fn touches(category: &str, change: &str) -> bool {
+    let any = |words: &[&str]| words.iter().any(|word| change.contains(word));
+    match category {
+        "ImagePullFailed" | "WrongPlatform" => any(&[".image:"]),
+        "CommandNotFound" | "CommandNotExecutable" | "CannotStart" => any(&[".image:", ".command:", ".args:"]),
+        "MissingEnvironmentVariable"
+        | "MissingConfigMap"
+        | "MissingSecret"
+        | "MissingConfigMapKey"
+        | "MissingSecretKey"
+        | "MissingClaim"
+        | "WrongHostname" => any(&["env ", "envFrom", "volumes", ".image:", ".command:", ".args:"]),
+        "OutOfMemory"
+        | "UncaughtError"
+        | "SyntaxError"
+        | "FileMissing"
+        | "PermissionDenied"
+        | "InvalidSetting"
+        | "ConnectionPoolExhausted"
+        | "OutOfMemoryInProcess"
+        | "TooManyOpenFiles"
+        | "ReadOnlyFileSystem"
+        | "RunAsRootRefused" => any(&[
+            ".image:",
+            ".command:",
+            ".args:",
+            "env ",
+            "envFrom",
+            "volumes",
+            "resources",
+            "securityContext",
+        ]),
+        "WrongProbePort" | "WrongProbePath" | "ProbeNeverSucceeds" | "LivenessProbeTooStrict" => {
+            any(&["Probe", ".ports:", "env "])
+        }
+        "InsufficientResources" | "QuotaNeedsResources" | "LimitRangeViolated" | "CpuThrottled" => any(&["resources"]),
+        "NodeSelectorMatchesNothing" => any(&["nodeSelector", "affinity"]),
+        "AntiAffinityUnsatisfiable" | "AffinityUnsatisfiable" | "TopologySpreadUnsatisfiable" => {
+            any(&["affinity", "topologySpread"])
+        }
+        "TaintNotTolerated" => any(&["tolerations"]),
+        "PodSecurityViolated" => any(&["securityContext", "host"]),
+        _ => false,
+    }
+}
+
+/// Whether the change came before the trouble, as far as times are known.
+fn precedes(finding: &Finding, now: &Revision<'_>) -> bool {
+    match (now.created, finding.since) {
+        (Some(change), Some(trouble)) => {
+            change <= trouble.saturating_add(SignedDuration::from_secs(5)).unwrap_or(trouble)
+        }
+        _ => true,
+    }
+}
+
+/// Whether the revision before had a life at all: one that was replaced within seconds proves nothing.
+fn lived(now: &Revision<'_>, before: &Revision<'_>) -> bool {
+    match (before.created, now.created) {
+        (Some(old), Some(new)) => {
+            before.ready > 0 || new.duration_since(old) >= SignedDuration::from_secs(5) || new < old
+        }
+        _ => true,
+    }
+}
+
+/// What differs between two pod templates, one line each: `container web.image: a → b`.
+pub(crate) fn diff(before: &PodTemplateSpec, after: &PodTemplateSpec) -> Vec<String> {
+    let mut lines = Vec::new();
+    let labels = |template: &PodTemplateSpec| {
+        let metadata = template.metadata.clone().unwrap_or_default();
+        metadata
+            .labels
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(k, v)| (format!("label {k}"), v))
+            .chain(
+                metadata
+                    .annotations
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|(k, v)| (format!("annotation {k}"), v)),
+            )
+            .filter(|(key, _)| !NOISE.iter().any(|noise| key.ends_with(noise)))
+            .collect::<std::collections::BTreeMap<String, String>>()
+    };
+    maps(&mut lines, "", &labels(before), &labels(after));
+    let (Some(old), Some(new)) = (&before.spec, &after.spec) else {
+        return lines;
+    };
+    let both = |spec: &k8s_openapi::api::core::v1::PodSpec| -> Vec<(String, Container)> {
+        let init = spec
+            .init_containers
+            .iter()
+            .flatten()
+            .map(|c| (format!("init container {}", c.name), c.clone()));
+        spec.containers
+            .iter()
+            .map(|c| (format!("container {}", c.name), c.clone()))
+            .chain(init)
+            .collect()
+    };
+    let (old_containers, new_containers) = (both(old), both(new));
+    for (name, container) in &new_containers {
+        match old_containers.iter().find(|(other, _)| other == name) {
+            Some((_, former)) => containers(&mut lines, name, former, container),
+            None => lines.push(format!(
+                "{name}: added, image {}",
+                container.image.as_deref().unwrap_or("none")
+            )),
+        }
+    }
+    for (name, _) in &old_containers {
+        if !new_containers.iter().any(|(other, _)| other == name) {
+            lines.push(format!("{name}: removed"));
+        }
+    }
+    let mut rest = |what: &str, a: serde_json::Result<serde_json::Value>, b: serde_json::Result<serde_json::Value>| {
+        if let (Ok(a), Ok(b)) = (a, b)
+            && a != b
+        {
+            lines.push(format!("{what}: {} → {}", short(&a), short(&b)));
+        }
+    };
+    let json = |spec: &k8s_openapi::api::core::v1::PodSpec, key: &str| {
+        serde_json::to_value(spec).map(|value| value.get(key).cloned().unwrap_or(serde_json::Value::Null))
+    };
+    for key in [
+        "volumes",
+        "nodeSelector",
+        "affinity",
+        "tolerations",
+        "topologySpreadConstraints",
+        "securityContext",
+        "serviceAccountName",
+        "hostNetwork",
+        "priorityClassName",
+        "terminationGracePeriodSeconds",
+    ] {
+        rest(key, json(old, key), json(new, key));
+    }
+    lines
+}
+
+fn containers(lines: &mut Vec<String>, name: &str, old: &Container, new: &Container) {
+    let env = |container: &Container| {
+        container
+            .env
+            .iter()
+            .flatten()
+            .map(|variable| {
+                let value = variable.value.clone().unwrap_or_else(|| {
+                    variable
+                        .value_from
+                        .as_ref()
+                        .and_then(|from| serde_json::to_value(from).ok())
+                        .map_or(String::new(), |value| value.to_string())
+                });
+                (format!("{name} env {}", variable.name), value)
+            })
+            .collect::<std::collections::BTreeMap<String, String>>()
+    };
+    maps(lines, "", &env(old), &env(new));
+    let (Ok(a), Ok(b)) = (serde_json::to_value(old), serde_json::to_value(new)) else {
+        return;
+    };
+    for key in [
+        "image",
+        "command",
+        "args",
+        "envFrom",
+        "ports",
+        "resources",
+        "readinessProbe",
+        "livenessProbe",
+        "startupProbe",
+        "volumeMounts",
+        "securityContext",
+        "lifecycle",
+        "workingDir",
+    ] {
+        let (from, to) = (a.get(key), b.get(key));
+        if from != to {
+            let null = serde_json::Value::Null;
+            lines.push(format!(
+                "{name}.{key}: {} → {}",
+                short(from.unwrap_or(&null)),
+                short(to.unwrap_or(&null))
+            ));
+        }
+    }
+}
+
+fn maps(
+    lines: &mut Vec<String>,
+    prefix: &str,
+    old: &std::collections::BTreeMap<String, String>,
+    new: &std::collections::BTreeMap<String, String>,
+) {
+    for (key, value) in new {
+        match old.get(key) {
+            Some(former) if former == value => {}
+            Some(former) => lines.push(format!("{prefix}{key}: {} → {}", cut(former, 160), cut(value, 160))),
+            None => lines.push(format!("{prefix}{key}: added, {}", cut(value, 160))),
+        }
+    }
+    for (key, former) in old {
+        if !new.contains_key(key) {
+            lines.push(format!("{prefix}{key}: removed, was {}", cut(former, 160)));
+        }
+    }
+}
+
+fn short(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => "none".to_owned(),
+        serde_json::Value::String(text) => cut(text, 200),
+        other => cut(&other.to_string(), 200),
+    }
+}
+
+/// Used by the Code Analyst to tell of the last change even where nothing is wrong with it.
+pub(crate) fn last_change(workload: &Workload<'_>) -> Option<(i64, Vec<String>)> {
+    let (now, before) = workload.last_two()?;
+    let changes = diff(&before.template, &now.template);
+    (!changes.is_empty()).then_some((now.number, changes))
+}

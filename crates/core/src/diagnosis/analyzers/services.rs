@@ -1,0 +1,326 @@
+//! Services that select nothing, or send to a port that nothing listens on; workloads scaled to nothing behind a Service; Ingresses
+//! without their Service.
+//!
+//! Evidence: selectors beside the pods' labels, endpoint readiness, ports. Looks alike: a Service without selector (its endpoints are
+//! made by hand), a headless one, and a Service whose pods are merely not ready yet: that points on to the pods.
+
+use std::sync::LazyLock;
+
+use k8s_openapi::api::networking::v1::Ingress;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use regex::Regex;
+
+use super::{View, claim};
+use crate::api::ObjectName;
+use crate::diagnosis::confidence::Basis;
+use crate::diagnosis::facts::{ServiceFacts, Workload, selector_of};
+use crate::diagnosis::finding::{Depth, Finding};
+use crate::diagnosis::remedy::Remedy;
+use crate::sandbox::command::Resource;
+
+static SCALED_DOWN: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"Scaled down replica set \S+ (?:from (\d+) )?to 0").ok());
+
+/// Claims of this domain.
+pub fn analyze(view: &View<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for service in &view.facts.services {
+        if selector_of(service.service).is_none() {
+            continue;
+        }
+        if service.workloads.is_empty() {
+            found.extend(selects_nothing(view, service));
+        } else if service.ready == 0 {
+            found.push(no_endpoint(view, service));
+        } else {
+            found.extend(wrong_port(view, service));
+        }
+    }
+    for workload in &view.facts.workloads {
+        found.extend(scaled_to_nothing(view, workload));
+    }
+    found.extend(ingresses(view));
+    found
+}
+
+/// The workload that a selector nearly fits: all labels but one, and that one is on its pods with another value.
+fn near_miss<'f, 'a>(
+    view: &'f View<'a>,
+    service: &ServiceFacts<'_>,
+) -> Vec<(&'f Workload<'a>, String, String, String)> {
+    let Some(selector) = selector_of(service.service) else {
+        return Vec::new();
+    };
+    view.facts
+        .workloads
+        .iter()
+        .filter(|workload| Some(workload.namespace()) == service.name.namespace.as_deref() && workload.is_service())
+        .filter_map(|workload| {
+            let off: Vec<(&String, &String)> = selector
+                .iter()
+                .filter(|(key, value)| workload.label(key) != Some(value.as_str()))
+                .collect();
+            let [(key, wanted)] = off.as_slice() else { return None };
+            let has = workload.label(key)?;
+            // With a single label nothing else ties the two together, but the name.
+            let tied = selector.len() > 1
+                || workload.name.name == service.name.name
+                || workload.name.name.starts_with(&service.name.name)
+                || service.name.name.starts_with(&workload.name.name);
+            tied.then(|| (workload, (*key).clone(), (*wanted).clone(), has.to_owned()))
+        })
+        .collect()
+}
+
+fn selects_nothing(view: &View<'_>, service: &ServiceFacts<'_>) -> Option<Finding> {
+    let pods = view.facts.case.complete_list(Resource::Pods)?;
+    let selector = selector_of(service.service)?;
+    let shown = selector
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>()
+        .join(",");
+    let near = near_miss(view, service);
+    let slices = view.facts.case.complete_list(Resource::EndpointSlices);
+    let agreeing = 1 + u8::from(slices.is_some()) + u8::from(near.len() == 1);
+    let base = claim(
+        "ServiceSelectsNothing",
+        service.name,
+        Depth::Fault,
+        Basis::Inferred,
+        agreeing,
+    )
+    .cites(
+        [service.evidence, pods]
+            .into_iter()
+            .chain(slices)
+            .chain(near.iter().map(|(workload, ..)| workload.evidence)),
+    );
+    Some(match near.as_slice() {
+        [(workload, key, from, to)] => base
+            .says(format!(
+                "{} has no endpoints: its selector {shown} matches no pod; the pods of {} are labelled {key}={to}, the selector wants {key}={from}",
+                service.name, workload.name
+            ))
+            .remedy(Remedy::ServiceSelector {
+                service: service.name.clone(),
+                key: key.clone(),
+                from: from.clone(),
+                to: Some(to.clone()),
+            })
+            .long_term(format!("let one tool own both the labels of {} and the selector of {}", workload.name, service.name))
+            .done(),
+        [] => base
+            .says(format!("{} has no endpoints: its selector {shown} matches no pod and no workload", service.name))
+            .manual(format!("correct the selector of {}, or start the workload that it is meant for", service.name))
+            .done(),
+        several => base
+            .says(format!(
+                "{} has no endpoints: its selector {shown} matches no pod; it may be meant for {}",
+                service.name,
+                several.iter().map(|(workload, ..)| workload.name.to_string()).collect::<Vec<_>>().join(" or ")
+            ))
+            .manual(format!("say which workload {} is meant for, and correct its selector", service.name))
+            .done(),
+    })
+}
+
+fn no_endpoint(view: &View<'_>, service: &ServiceFacts<'_>) -> Finding {
+    let behind: Vec<&Workload<'_>> = service
+        .workloads
+        .iter()
+        .filter_map(|index| view.facts.workloads.get(*index))
+        .collect();
+    let names = behind
+        .iter()
+        .map(|workload| workload.name.to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
+    claim(
+        "ServiceWithoutEndpoints",
+        service.name,
+        Depth::Mechanism,
+        Basis::Inferred,
+        2,
+    )
+    .says(format!(
+        "{} has no ready endpoint: none of the pods of {names} is ready",
+        service.name
+    ))
+    .cites(
+        [service.evidence]
+            .into_iter()
+            .chain(behind.iter().map(|workload| workload.evidence)),
+    )
+    .points_to(behind.iter().map(|workload| workload.name.clone()))
+    .done()
+}
+
+fn wrong_port(view: &View<'_>, service: &ServiceFacts<'_>) -> Option<Finding> {
+    let ports = service.service.spec.as_ref()?.ports.as_ref()?;
+    let behind: Vec<&Workload<'_>> = service
+        .workloads
+        .iter()
+        .filter_map(|index| view.facts.workloads.get(*index))
+        .collect();
+    let declared: Vec<(Option<&str>, i32)> = behind
+        .iter()
+        .flat_map(|workload| workload.containers())
+        .flat_map(|container| container.ports.iter().flatten())
+        .map(|port| (port.name.as_deref(), port.container_port))
+        .collect();
+    for (index, port) in ports.iter().enumerate() {
+        let target = port.target_port.clone().unwrap_or(IntOrString::Int(port.port));
+        let (shown, known, named) = match &target {
+            IntOrString::Int(number) => (
+                number.to_string(),
+                declared.iter().any(|(_, known)| known == number),
+                false,
+            ),
+            IntOrString::String(name) => (
+                name.clone(),
+                declared.iter().any(|(known, _)| *known == Some(name)),
+                true,
+            ),
+        };
+        // A number need not be declared; without any declaration nothing can be said.
+        if known || (declared.is_empty() && !named) {
+            continue;
+        }
+        let refused = caller_is_refused(view, service.name);
+        if !named && refused.is_none() {
+            continue;
+        }
+        let mut numbers: Vec<i32> = declared.iter().map(|(_, number)| *number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let to = match numbers.as_slice() {
+            [one] => Some(one.to_string()),
+            _ => None,
+        };
+        let right = to.as_ref().map_or(String::new(), |to| format!("; they have port {to}"));
+        return Some(
+            claim(
+                "ServiceWrongPort",
+                service.name,
+                Depth::Fault,
+                Basis::Inferred,
+                1 + u8::from(refused.is_some()) + u8::from(to.is_some()),
+            )
+            .says(format!(
+                "{} sends to targetPort {shown}, which its pods do not have{right}",
+                service.name
+            ))
+            .cites(
+                [service.evidence]
+                    .into_iter()
+                    .chain(behind.iter().map(|workload| workload.evidence))
+                    .chain(refused),
+            )
+            .remedy(Remedy::ServicePort {
+                service: service.name.clone(),
+                index,
+                from: shown,
+                to,
+            })
+            .done(),
+        );
+    }
+    None
+}
+
+/// Evidence of a log that says that a call to this Service was refused or timed out.
+fn caller_is_refused<'v>(view: &'v View<'_>, service: &ObjectName) -> Option<&'v str> {
+    view.facts.workloads.iter().find_map(|workload| {
+        view.logs
+            .of(&workload.name)
+            .filter(|(_, group, _)| crate::diagnosis::graph::is_call(group.signature))
+            .find(|(_, group, _)| {
+                matches!(
+                    crate::diagnosis::graph::called(view.facts.case, workload, group),
+                    Some(crate::diagnosis::graph::Destination::Service(called)) if called == *service
+                )
+            })
+            .map(|(_, _, evidence)| evidence)
+    })
+}
+
+fn scaled_to_nothing(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
+    if workload.desired != Some(0) || !matches!(workload.name.kind.as_str(), "Deployment" | "StatefulSet") {
+        return None;
+    }
+    let service = view.facts.services.iter().find(|service| {
+        service
+            .workloads
+            .iter()
+            .filter_map(|index| view.facts.workloads.get(*index))
+            .any(|known| known.name == workload.name)
+    });
+    let is_target = view.facts.case.target() == Some(&workload.name);
+    if service.is_none() && !is_target {
+        return None;
+    }
+    let scaled = view
+        .facts
+        .events(&workload.name)
+        .iter()
+        .copied()
+        .filter(|event| event.reason == "ScalingReplicaSet")
+        .find_map(|event| {
+            let captures = SCALED_DOWN.as_ref()?.captures(&event.message)?;
+            let before = captures.get(1).and_then(|m| m.as_str().parse::<i32>().ok());
+            Some((event, before))
+        });
+    let before = scaled.and_then(|(_, before)| before).unwrap_or(1).max(1);
+    let from = scaled
+        .and_then(|(_, before)| before)
+        .map_or(String::new(), |before| format!(", from {before}"));
+    Some(
+        claim(
+            "ScaledToZero",
+            &workload.name,
+            Depth::Fault,
+            Basis::Stated,
+            u8::from(scaled.is_some()) + u8::from(service.is_some()),
+        )
+        .says(format!(
+            "{} is scaled to 0 replicas{from}, so nothing serves",
+            workload.name
+        ))
+        .cites(
+            [workload.evidence]
+                .into_iter()
+                .chain(scaled.map(|(event, _)| event.evidence.as_str()))
+                .chain(service.map(|service| service.evidence)),
+        )
+        .since(scaled.and_then(|(event, _)| event.last))
+        .remedy(Remedy::ScaleUp {
+            workload: workload.name.clone(),
+            from: 0,
+            to: before,
+        })
+        .done(),
+    )
+}
+
+fn ingresses(view: &View<'_>) -> Vec<Finding> {
+    let Some(list) = view.facts.case.complete_list(Resource::Services) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (name, _, evidence) in view.facts.case.all::<Ingress>() {
+        let namespace = name.namespace.as_deref().unwrap_or_default();
+        for edge in view.graph.edges(name).iter().filter(|edge| edge.to.kind == "Service") {
+            if view.facts.service(namespace, &edge.to.name).is_none() {
+                found.push(
+                    claim("IngressWithoutBackend", name, Depth::Fault, Basis::Stated, 1)
+                        .says(format!("{name} routes to {}, which does not exist", edge.to))
+                        .cites([evidence, list])
+                        .manual(format!("create {}, or let {name} route to one that exists", edge.to))
+                        .done(),
+                );
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,196 @@
+//! Known phrases of run times and libraries that name a fault outright: an exhausted pool, an expired certificate, text that does not
+//! parse, a file that is missing, a full disk.
+//!
+//! Evidence: the log; it counts where the container fails and the phrase stands near its end, or where it goes on repeatedly in one that
+//! runs. Looks alike: handled errors and retries of a program that does its work; those are left alone.
+
+use super::{View, claim};
+use crate::diagnosis::confidence::Basis;
+use crate::diagnosis::facts::{PodFacts, Workload, ended, waiting};
+use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::logs::{Group, Signature};
+
+/// Claims of this domain.
+pub fn analyze(view: &View<'_>) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    for workload in &view.facts.workloads {
+        for (at, group, evidence) in view.logs.of(&workload.name) {
+            let Some((category, what, instruction)) = meaning(group) else {
+                continue;
+            };
+            if !counts(view, workload, at, group)
+                || found
+                    .iter()
+                    .any(|known| known.object == workload.name && known.category == category)
+            {
+                continue;
+            }
+            let failing = is_failing(workload, view, at);
+            // What a running program merely mentions about files, commands and syntax is no fault.
+            let needs_failure = matches!(
+                group.signature,
+                Signature::FileMissing
+                    | Signature::CommandNotFound
+                    | Signature::Syntax
+                    | Signature::PermissionDenied
+                    | Signature::InvalidSetting
+                    | Signature::MigrationFailed
+            );
+            if needs_failure && !(failing && group.at_end) {
+                continue;
+            }
+            let agreeing = u8::from(failing) + u8::from(group.count > 2 || (failing && group.at_end));
+            let inline = if group.signature == Signature::Syntax {
+                inline_command(workload, view, at)
+            } else {
+                None
+            };
+            let where_ = inline.map_or(String::new(), |_| {
+                " The text is in the container's own command or args: its quotes or parentheses do not match."
+                    .to_owned()
+            });
+            let container = view.facts.case.logs().get(at).map_or("", |log| log.container.as_str());
+            found.push(
+                claim(
+                    category,
+                    &workload.name,
+                    Depth::Fault,
+                    Basis::Logged,
+                    agreeing + u8::from(inline.is_some()),
+                )
+                .says(format!(
+                    "container {container} of {}: {what} (\"{}\", {} times).{where_}",
+                    workload.name,
+                    cut(&group.sample, 200),
+                    group.count
+                ))
+                .cites(
+                    [evidence]
+                        .into_iter()
+                        .chain(failing.then_some(workload.evidence))
+                        .chain(inline),
+                )
+                .since(group.first)
+                .manual(instruction)
+                .done(),
+            );
+        }
+    }
+    found
+}
+
+fn meaning(group: &Group) -> Option<(&'static str, String, String)> {
+    let subject = group.subject.as_str();
+    let (category, what, instruction) = match group.signature {
+        Signature::InvalidSetting => ("InvalidSetting", format!("the setting {subject} has a value that the program cannot read"), format!("correct the value of {subject}")),
+        Signature::PoolExhausted => (
+            "ConnectionPoolExhausted",
+            "its connection pool is exhausted: requests wait for a free connection and time out".to_owned(),
+            "find what holds connections (a leak, long transactions); a restart is relief for a while; raise the pool only within what the server allows".to_owned(),
+        ),
+        Signature::CertificateExpired => (
+            "CertificateExpired",
+            "a TLS certificate has expired, so its verification fails".to_owned(),
+            "renew the certificate, put it where the pods read it, then restart them".to_owned(),
+        ),
+        Signature::CertificateInvalid => (
+            "CertificateInvalid",
+            "a TLS certificate is not trusted, or is for another name".to_owned(),
+            "give the program the right CA, or the server a certificate for the name that is called".to_owned(),
+        ),
+        Signature::Syntax => (
+            "SyntaxError",
+            "its code or command does not parse: syntax error".to_owned(),
+            "correct the command, args or script".to_owned(),
+        ),
+        Signature::CommandNotFound => (
+            "CommandNotFound",
+            format!("the command {subject} is not in its image: not found"),
+            format!("correct the command, or use an image that has {subject}"),
+        ),
+        Signature::FileMissing => (
+            "FileMissing",
+            format!("a file that it needs is missing: {}", if subject.is_empty() { "see the line" } else { subject }),
+            "mount or create the file, or correct its path".to_owned(),
+        ),
+        Signature::PermissionDenied => (
+            "PermissionDenied",
+            "the operating system refuses it access".to_owned(),
+            "set fsGroup or runAsUser to fit the files' owner, or mount the volume writable".to_owned(),
+        ),
+        Signature::AddressInUse => ("AddressInUse", "the port that it wants is taken".to_owned(), "two processes of the pod (or hostPort) use one port: change one".to_owned()),
+        Signature::TooManyFiles => (
+            "TooManyOpenFiles",
+            "no file descriptor is free".to_owned(),
+            "find what leaves files or connections open; a restart is relief for a while".to_owned(),
+        ),
+        Signature::DiskFull => ("DiskFull", "no space is left on its disk".to_owned(), "free or enlarge the volume".to_owned()),
+        Signature::ReadOnly => (
+            "ReadOnlyFileSystem",
+            "it writes to a read-only file system".to_owned(),
+            "mount an emptyDir where it writes, or make the mount writable".to_owned(),
+        ),
+        Signature::OutOfMemory => (
+            "OutOfMemoryInProcess",
+            "the program runs out of its own memory (heap)".to_owned(),
+            "raise the heap within the container's limit, or find the leak".to_owned(),
+        ),
+        Signature::Deadlock => ("Deadlock", "a deadlock was found".to_owned(), "look at the transactions or goroutines that the log names".to_owned()),
+        Signature::MigrationFailed => (
+            "MigrationFailed",
+            "a schema change failed or was never made".to_owned(),
+            "repair or run the migration, then restart".to_owned(),
+        ),
+        _ => return None,
+    };
+    Some((category, what, instruction))
+}
+
+/// Whether a group of lines is trouble at all: of a container that fails, near its end; or going on, repeatedly, in one that runs.
+pub(super) fn counts(view: &View<'_>, workload: &Workload<'_>, at: usize, group: &Group) -> bool {
+    if is_failing(workload, view, at) {
+        return group.at_end || group.count >= 2 || group.ongoing;
+    }
+    group.ongoing && group.count >= 2 && !group.retried
+}
+
+/// Whether the container of that log does not do its work now.
+pub(super) fn is_failing(workload: &Workload<'_>, view: &View<'_>, at: usize) -> bool {
+    let Some(log) = view.facts.case.logs().get(at) else {
+        return false;
+    };
+    let now = view.facts.case.now();
+    workload
+        .pods
+        .iter()
+        .filter(|pod| *pod.name == log.pod)
+        .any(|pod| (!pod.is_ready() && pod.phase() != "Succeeded") || restarted(pod, &log.container, now))
+}
+
+fn restarted(pod: &PodFacts<'_>, container: &str, now: k8s_openapi::jiff::Timestamp) -> bool {
+    pod.statuses()
+        .filter(|(status, _)| status.name == container)
+        .any(|(status, _)| {
+            waiting(status).is_some_and(|(reason, _)| reason == "CrashLoopBackOff")
+                || (status.restart_count > 0
+                    && ended(status)
+                        .is_some_and(|end| end.exit_code != 0 && super::pods::is_recent(pod, end.finished, now)))
+        })
+}
+
+/// The workload's evidence, where the container runs a command text of its own (`sh -c …`, `python3 -c …`).
+fn inline_command<'v>(workload: &Workload<'v>, view: &View<'_>, at: usize) -> Option<&'v str> {
+    let log = view.facts.case.logs().get(at)?;
+    let container = workload.container(&log.container)?;
+    let words: Vec<&str> = container
+        .command
+        .iter()
+        .flatten()
+        .chain(container.args.iter().flatten())
+        .map(String::as_str)
+        .collect();
+    words
+        .iter()
+        .any(|word| matches!(*word, "-c" | "-e" | "-ec" | "-xc" | "-lc" | "--eval"))
+        .then_some(workload.evidence)
+}

@@ -1,0 +1,655 @@
+//! The case file seen as workloads, their pods and revisions, and Services: what nearly every analyzer starts from.
+//!
+//! Built once for a diagnosis, in time linear in the case file. Must never judge. Called by `diagnose` and by `questions`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodTemplateSpec, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+
+use super::case_file::{CaseFile, EventRecord, LogRecord};
+use crate::api::ObjectName;
+
+/// The annotation that orders the ReplicaSets of a Deployment.
+pub const REVISION: &str = "deployment.kubernetes.io/revision";
+
+/// Namespace, key, value.
+type Label<'l> = (&'l str, &'l str, &'l str);
+
+/// The case file, indexed.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// What it was made from.
+    pub case: &'a CaseFile,
+    /// Everything that runs pods, and pods that nothing owns.
+    pub workloads: Vec<Workload<'a>>,
+    /// Every Service, with what it selects.
+    pub services: Vec<ServiceFacts<'a>>,
+    by_name: BTreeMap<ObjectName, usize>,
+    owner_of: BTreeMap<ObjectName, usize>,
+    events_of: BTreeMap<ObjectName, Vec<&'a EventRecord>>,
+}
+
+/// Something that runs pods.
+#[derive(Debug)]
+pub struct Workload<'a> {
+    /// Deployment, StatefulSet, DaemonSet, Job, CronJob, a ReplicaSet or pod of its own, or an owner of a kind that is not known.
+    pub name: ObjectName,
+    /// Evidence that holds it.
+    pub evidence: &'a str,
+    /// Its pod template, where it has one.
+    pub template: Option<&'a PodTemplateSpec>,
+    /// How many pods it should have.
+    pub desired: Option<i32>,
+    /// Its pods.
+    pub pods: Vec<PodFacts<'a>>,
+    /// Its revisions, oldest first.
+    pub revisions: Vec<Revision<'a>>,
+}
+
+/// One pod.
+#[derive(Debug)]
+pub struct PodFacts<'a> {
+    /// Its name.
+    pub name: &'a ObjectName,
+    /// As it was read.
+    pub pod: &'a Pod,
+    /// Evidence that holds it.
+    pub evidence: &'a str,
+    /// `pod-template-hash` or `controller-revision-hash`.
+    pub revision_hash: Option<&'a str>,
+}
+
+/// One revision of a workload's pod template.
+#[derive(Debug)]
+pub struct Revision<'a> {
+    /// Its number.
+    pub number: i64,
+    /// The ReplicaSet or ControllerRevision.
+    pub name: &'a ObjectName,
+    /// The template.
+    pub template: Cow<'a, PodTemplateSpec>,
+    /// When it was made first.
+    pub created: Option<Timestamp>,
+    /// Pods of it that are ready, where that is known.
+    pub ready: i32,
+    /// Evidence that holds it.
+    pub evidence: &'a str,
+}
+
+/// One Service.
+#[derive(Debug)]
+pub struct ServiceFacts<'a> {
+    /// Its name.
+    pub name: &'a ObjectName,
+    /// As it was read.
+    pub service: &'a Service,
+    /// Evidence that holds it.
+    pub evidence: &'a str,
+    /// Workloads of which it selects pods, or would, by their template.
+    pub workloads: Vec<usize>,
+    /// Pods that it selects.
+    pub selected: usize,
+    /// Those that are ready.
+    pub ready: usize,
+}
+
+impl<'a> Facts<'a> {
+    /// Indexes the case file.
+    pub fn new(case: &'a CaseFile) -> Self {
+        let mut facts = Self {
+            case,
+            workloads: Vec::new(),
+            services: Vec::new(),
+            by_name: BTreeMap::new(),
+            owner_of: BTreeMap::new(),
+            events_of: BTreeMap::new(),
+        };
+        facts.add_controllers();
+        facts.add_replica_sets();
+        facts.add_controller_revisions();
+        facts.add_pods();
+        facts.add_services();
+        for event in case.events() {
+            facts.events_of.entry(event.object.clone()).or_default().push(event);
+        }
+        facts
+    }
+
+    fn push(
+        &mut self,
+        name: &ObjectName,
+        evidence: &'a str,
+        template: Option<&'a PodTemplateSpec>,
+        desired: Option<i32>,
+    ) -> usize {
+        let index = self.workloads.len();
+        self.workloads.push(Workload {
+            name: name.clone(),
+            evidence,
+            template,
+            desired,
+            pods: Vec::new(),
+            revisions: Vec::new(),
+        });
+        self.by_name.insert(name.clone(), index);
+        index
+    }
+
+    fn add_controllers(&mut self) {
+        let case = self.case;
+        for (name, object, evidence) in case.all::<Deployment>() {
+            let spec = object.spec.as_ref();
+            self.push(
+                name,
+                evidence,
+                spec.map(|s| &s.template),
+                Some(spec.and_then(|s| s.replicas).unwrap_or(1)),
+            );
+        }
+        for (name, object, evidence) in case.all::<StatefulSet>() {
+            let spec = object.spec.as_ref();
+            self.push(
+                name,
+                evidence,
+                spec.map(|s| &s.template),
+                Some(spec.and_then(|s| s.replicas).unwrap_or(1)),
+            );
+        }
+        for (name, object, evidence) in case.all::<DaemonSet>() {
+            let desired = object.status.as_ref().map(|s| s.desired_number_scheduled);
+            self.push(name, evidence, object.spec.as_ref().map(|s| &s.template), desired);
+        }
+        for (name, object, evidence) in case.all::<CronJob>() {
+            let template = object
+                .spec
+                .as_ref()
+                .and_then(|s| s.job_template.spec.as_ref())
+                .map(|s| &s.template);
+            self.push(name, evidence, template, None);
+        }
+        for (name, object, evidence) in case.all::<Job>() {
+            if let Some(index) = controller(&object.metadata, name)
+                .and_then(|owner| self.by_name.get(&owner))
+                .copied()
+            {
+                // Runs of a CronJob are the CronJob's; the Job is found again by name.
+                self.by_name.insert(name.clone(), index);
+                continue;
+            }
+            self.push(name, evidence, object.spec.as_ref().map(|s| &s.template), None);
+        }
+    }
+
+    fn add_replica_sets(&mut self) {
+        let case = self.case;
+        for (name, object, evidence) in case.all::<ReplicaSet>() {
+            let owner = controller(&object.metadata, name)
+                .and_then(|owner| self.by_name.get(&owner))
+                .copied();
+            let template = object.spec.as_ref().and_then(|s| s.template.as_ref());
+            let Some(index) = owner else {
+                if object.metadata.owner_references.is_none() {
+                    self.push(
+                        name,
+                        evidence,
+                        template,
+                        Some(object.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1)),
+                    );
+                }
+                continue;
+            };
+            self.by_name.insert(name.clone(), index);
+            let number = annotation(&object.metadata, REVISION).and_then(|text| text.parse().ok());
+            let (Some(number), Some(template)) = (number, template) else {
+                continue;
+            };
+            let revision = Revision {
+                number,
+                name,
+                template: Cow::Borrowed(template),
+                created: created(&object.metadata),
+                ready: object.status.as_ref().and_then(|s| s.ready_replicas).unwrap_or(0),
+                evidence,
+            };
+            if let Some(workload) = self.workloads.get_mut(index) {
+                workload.revisions.push(revision);
+            }
+        }
+    }
+
+    fn add_controller_revisions(&mut self) {
+        let case = self.case;
+        for (name, object, evidence) in case.all::<ControllerRevision>() {
+            let owner = controller(&object.metadata, name)
+                .and_then(|owner| self.by_name.get(&owner))
+                .copied();
+            let template = object
+                .data
+                .as_ref()
+                .and_then(|data| data.0.get("spec"))
+                .and_then(|spec| spec.get("template"))
+                .and_then(|template| serde_json::from_value::<PodTemplateSpec>(template.clone()).ok());
+            let (Some(workload), Some(template)) = (owner.and_then(|index| self.workloads.get_mut(index)), template)
+            else {
+                continue;
+            };
+            workload.revisions.push(Revision {
+                number: object.revision,
+                name,
+                template: Cow::Owned(template),
+                created: created(&object.metadata),
+                ready: 0,
+                evidence,
+            });
+        }
+        for workload in &mut self.workloads {
+            workload.revisions.sort_by_key(|revision| revision.number);
+        }
+    }
+
+    fn add_pods(&mut self) {
+        let case = self.case;
+        for (name, pod, evidence) in case.all::<Pod>() {
+            let owner = controller(&pod.metadata, name);
+            let index = match owner {
+                Some(owner) => match self.by_name.get(&owner) {
+                    Some(index) => *index,
+                    None => self.push(&owner, evidence, None, None),
+                },
+                None => self.push(name, evidence, None, Some(1)),
+            };
+            self.owner_of.insert(name.clone(), index);
+            if let Some(workload) = self.workloads.get_mut(index) {
+                workload.pods.push(PodFacts {
+                    name,
+                    pod,
+                    evidence,
+                    revision_hash: label(&pod.metadata, "pod-template-hash")
+                        .or_else(|| label(&pod.metadata, "controller-revision-hash")),
+                });
+            }
+        }
+    }
+
+    fn add_services(&mut self) {
+        let case = self.case;
+        // Label → pods, so that many Services over many pods stay near-linear.
+        let mut by_label: BTreeMap<Label<'_>, Vec<(usize, usize)>> = BTreeMap::new();
+        for (w, workload) in self.workloads.iter().enumerate() {
+            for (p, pod) in workload.pods.iter().enumerate() {
+                for (key, value) in pod.pod.metadata.labels.iter().flatten() {
+                    by_label
+                        .entry((pod.namespace(), key.as_str(), value.as_str()))
+                        .or_default()
+                        .push((w, p));
+                }
+            }
+        }
+        let mut templates: BTreeMap<Label<'_>, Vec<usize>> = BTreeMap::new();
+        for (w, workload) in self.workloads.iter().enumerate() {
+            for (key, value) in workload.labels() {
+                templates
+                    .entry((workload.namespace(), key.as_str(), value.as_str()))
+                    .or_default()
+                    .push(w);
+            }
+        }
+        let mut services = Vec::new();
+        for (name, service, evidence) in case.all::<Service>() {
+            let Some(selector) = selector_of(service) else {
+                services.push(ServiceFacts {
+                    name,
+                    service,
+                    evidence,
+                    workloads: Vec::new(),
+                    selected: 0,
+                    ready: 0,
+                });
+                continue;
+            };
+            let namespace = name.namespace.as_deref().unwrap_or_default();
+            let mut workloads = Vec::new();
+            let (mut selected, mut ready) = (0, 0);
+            if let Some((key, value)) = selector.iter().min_by_key(|(key, value)| {
+                by_label
+                    .get(&(namespace, key.as_str(), value.as_str()))
+                    .map_or(0, Vec::len)
+            }) {
+                for (w, p) in by_label
+                    .get(&(namespace, key.as_str(), value.as_str()))
+                    .into_iter()
+                    .flatten()
+                {
+                    let Some(pod) = self.workloads.get(*w).and_then(|workload| workload.pods.get(*p)) else {
+                        continue;
+                    };
+                    if pod.is_over() || !selects(selector, pod.pod.metadata.labels.as_ref()) {
+                        continue;
+                    }
+                    selected += 1;
+                    ready += usize::from(pod.is_ready());
+                    workloads.push(*w);
+                }
+            }
+            if let Some((key, value)) = selector.iter().min_by_key(|(key, value)| {
+                templates
+                    .get(&(namespace, key.as_str(), value.as_str()))
+                    .map_or(0, Vec::len)
+            }) {
+                for w in templates
+                    .get(&(namespace, key.as_str(), value.as_str()))
+                    .into_iter()
+                    .flatten()
+                {
+                    if self
+                        .workloads
+                        .get(*w)
+                        .is_some_and(|workload| selects(selector, Some(workload.labels_map())))
+                    {
+                        workloads.push(*w);
+                    }
+                }
+            }
+            workloads.sort_unstable();
+            workloads.dedup();
+            services.push(ServiceFacts {
+                name,
+                service,
+                evidence,
+                workloads,
+                selected,
+                ready,
+            });
+        }
+        self.services = services;
+    }
+
+    /// The workload of that name; also by the name of one of its pods, ReplicaSets or Jobs.
+    pub fn workload(&self, name: &ObjectName) -> Option<&Workload<'a>> {
+        let index = self.by_name.get(name).or_else(|| self.owner_of.get(name))?;
+        self.workloads.get(*index)
+    }
+
+    /// The Service of that name in that namespace.
+    pub fn service(&self, namespace: &str, name: &str) -> Option<&ServiceFacts<'a>> {
+        self.services
+            .iter()
+            .find(|service| service.name.name == name && service.name.namespace.as_deref() == Some(namespace))
+    }
+
+    /// Events about that object.
+    pub fn events(&self, name: &ObjectName) -> &[&'a EventRecord] {
+        self.events_of.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Events about any of that workload's pods, its ReplicaSets or itself.
+    pub fn events_around<'s>(&'s self, workload: &'s Workload<'a>) -> impl Iterator<Item = &'a EventRecord> + 's {
+        let own = self.events(&workload.name).iter().copied();
+        let revisions = workload
+            .revisions
+            .iter()
+            .flat_map(|revision| self.events(revision.name).iter().copied());
+        // A pod without owner is its own workload.
+        let pods = workload
+            .pods
+            .iter()
+            .filter(|pod| *pod.name != workload.name)
+            .flat_map(|pod| self.events(pod.name).iter().copied());
+        own.chain(revisions).chain(pods)
+    }
+
+    /// Logs of that pod's container, the present run first.
+    pub fn logs<'s>(&'s self, pod: &'s ObjectName, container: &'s str) -> impl Iterator<Item = &'a LogRecord> + 's {
+        let of = move |previous: bool| {
+            self.case
+                .logs()
+                .iter()
+                .filter(move |log| log.previous == previous && log.pod == *pod && log.container == container)
+        };
+        of(false).chain(of(true))
+    }
+}
+
+impl<'a> Workload<'a> {
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        self.name.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// The pod spec that counts: of its template, or of its pod where it has none.
+    pub fn pod_spec(&self) -> Option<&'a PodSpec> {
+        self.template
+            .and_then(|template| template.spec.as_ref())
+            .or_else(|| self.pods.first().and_then(|pod| pod.pod.spec.as_ref()))
+    }
+
+    /// Its containers, without init containers.
+    pub fn containers(&self) -> &'a [Container] {
+        self.pod_spec().map_or(&[], |spec| spec.containers.as_slice())
+    }
+
+    /// One of its containers or init containers.
+    pub fn container(&self, name: &str) -> Option<&'a Container> {
+        let spec = self.pod_spec()?;
+        spec.containers
+            .iter()
+            .chain(spec.init_containers.iter().flatten())
+            .find(|container| container.name == name)
+    }
+
+    fn labels_map(&self) -> &'a BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.template
+            .and_then(|template| template.metadata.as_ref())
+            .and_then(|metadata| metadata.labels.as_ref())
+            .or_else(|| self.pods.first().and_then(|pod| pod.pod.metadata.labels.as_ref()))
+            .unwrap_or(&NONE)
+    }
+
+    /// Labels of its pods.
+    pub fn labels(&self) -> impl Iterator<Item = (&'a String, &'a String)> + use<'a> {
+        self.labels_map().iter()
+    }
+
+    /// One label of its pods.
+    pub fn label(&self, key: &str) -> Option<&'a str> {
+        self.labels_map().get(key).map(String::as_str)
+    }
+
+    /// Pods that serve.
+    pub fn ready(&self) -> usize {
+        self.pods.iter().filter(|pod| pod.is_ready()).count()
+    }
+
+    /// Whether it should run all the time (no Job, no CronJob).
+    pub fn is_service(&self) -> bool {
+        !matches!(self.name.kind.as_str(), "Job" | "CronJob")
+            && self
+                .pod_spec()
+                .and_then(|spec| spec.restart_policy.as_deref())
+                .unwrap_or("Always")
+                == "Always"
+    }
+
+    /// The revision now and the one before it.
+    pub fn last_two(&self) -> Option<(&Revision<'a>, &Revision<'a>)> {
+        let (now, earlier) = self.revisions.split_last()?;
+        earlier.last().map(|before| (now, before))
+    }
+}
+
+impl PodFacts<'_> {
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        self.name.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// Ended, for good or bad, and not to be started again.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase(), "Succeeded" | "Failed")
+    }
+
+    /// `Pending`, `Running`, …
+    pub fn phase(&self) -> &str {
+        self.pod
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref())
+            .unwrap_or_default()
+    }
+
+    /// Being deleted.
+    pub fn is_going(&self) -> bool {
+        self.pod.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Its condition of that type: status, and since when.
+    pub fn condition(&self, type_: &str) -> Option<(&str, Option<Timestamp>)> {
+        self.pod
+            .status
+            .as_ref()?
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| condition.type_ == type_)
+            .map(|condition| {
+                (
+                    condition.status.as_str(),
+                    condition.last_transition_time.as_ref().map(|time| time.0),
+                )
+            })
+    }
+
+    /// Takes traffic.
+    pub fn is_ready(&self) -> bool {
+        !self.is_going() && self.condition("Ready").is_some_and(|(status, _)| status == "True")
+    }
+
+    /// Statuses of its containers; `true` for init containers.
+    pub fn statuses(&self) -> impl Iterator<Item = (&ContainerStatus, bool)> {
+        let status = self.pod.status.as_ref();
+        let init = status
+            .and_then(|s| s.init_container_statuses.as_ref())
+            .into_iter()
+            .flatten()
+            .map(|s| (s, true));
+        let main = status
+            .and_then(|s| s.container_statuses.as_ref())
+            .into_iter()
+            .flatten()
+            .map(|s| (s, false));
+        init.chain(main)
+    }
+
+    /// When it was made.
+    pub fn created(&self) -> Option<Timestamp> {
+        created(&self.pod.metadata)
+    }
+}
+
+/// How a container's last run ended, or this one, if it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended<'a> {
+    /// Exit code.
+    pub exit_code: i32,
+    /// `OOMKilled`, `Error`, …
+    pub reason: &'a str,
+    /// What the runtime said.
+    pub message: &'a str,
+    /// Begun.
+    pub started: Option<Timestamp>,
+    /// Ended.
+    pub finished: Option<Timestamp>,
+}
+
+/// The present or last end of a container.
+pub fn ended(status: &ContainerStatus) -> Option<Ended<'_>> {
+    let pick = [&status.state, &status.last_state]
+        .into_iter()
+        .find_map(|state| state.as_ref().and_then(|state| state.terminated.as_ref()))?;
+    Some(Ended {
+        exit_code: pick.exit_code,
+        reason: pick.reason.as_deref().unwrap_or_default(),
+        message: pick.message.as_deref().unwrap_or_default(),
+        started: pick.started_at.as_ref().map(|time| time.0),
+        finished: pick.finished_at.as_ref().map(|time| time.0),
+    })
+}
+
+/// Why a container waits: reason and message.
+pub fn waiting(status: &ContainerStatus) -> Option<(&str, &str)> {
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    Some((
+        waiting.reason.as_deref().unwrap_or_default(),
+        waiting.message.as_deref().unwrap_or_default(),
+    ))
+}
+
+/// When an object was made.
+pub fn created(metadata: &ObjectMeta) -> Option<Timestamp> {
+    metadata.creation_timestamp.as_ref().map(|time| time.0)
+}
+
+/// One annotation.
+pub fn annotation<'m>(metadata: &'m ObjectMeta, key: &str) -> Option<&'m str> {
+    metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+fn label<'m>(metadata: &'m ObjectMeta, key: &str) -> Option<&'m str> {
+    metadata.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+/// The controller that owns an object, in the object's own namespace.
+pub fn controller(metadata: &ObjectMeta, own: &ObjectName) -> Option<ObjectName> {
+    let owner = metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|owner| owner.controller == Some(true))?;
+    Some(ObjectName {
+        kind: owner.kind.clone(),
+        namespace: own.namespace.clone(),
+        name: owner.name.clone(),
+    })
+}
+
+/// A Service's selector; none where it has none and its endpoints are made by hand.
+pub fn selector_of(service: &Service) -> Option<&BTreeMap<String, String>> {
+    service
+        .spec
+        .as_ref()?
+        .selector
+        .as_ref()
+        .filter(|selector| !selector.is_empty())
+}
+
+/// Whether every label of the selector is there.
+pub fn selects(selector: &BTreeMap<String, String>, labels: Option<&BTreeMap<String, String>>) -> bool {
+    labels.is_some_and(|labels| selector.iter().all(|(key, value)| labels.get(key) == Some(value)))
+}
+
+/// Whether a label selector selects; expressions included.
+pub fn matches(selector: &LabelSelector, labels: Option<&BTreeMap<String, String>>) -> bool {
+    let get = |key: &str| labels.and_then(|labels| labels.get(key));
+    selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| get(key) == Some(value))
+        && selector.match_expressions.iter().flatten().all(|expression| {
+            let values = expression.values.as_deref().unwrap_or_default();
+            let value = get(&expression.key);
+            match expression.operator.as_str() {
+                "In" => value.is_some_and(|value| values.contains(value)),
+                "NotIn" => value.is_none_or(|value| !values.contains(value)),
+                "Exists" => value.is_some(),
+                "DoesNotExist" => value.is_none(),
+                _ => false,
+            }
+        })
+}
