@@ -1,3 +1,21 @@
 //! Firewatch, the operator. This crate holds all its I/O; everything that decides lives in `firewatch_core`.
+//!
+//! # Map
+//! - `incident`: the loop: observe, decide (in the core), perform one step, record it.
+//! - `sandbox`: sandbox Jobs and what comes out of them.
+//! - `approval`: the guards' self-check and the policies.
+//! - `store`: where the record goes: Postgres, or a file for a single user.
+//! - `telemetry`: logs, metrics, health, events.
+//! - `crds`: the custom resource definitions, generated from the core's types.
+//!
+//! # Invariants
+//! See DESIGN in `docs/`: no change without a verified approval, the operator cannot touch workloads, no transition is lost.
 
+pub mod approval;
+pub mod config;
+pub mod crds;
+pub mod incident;
+pub mod run;
+pub mod sandbox;
 pub mod store;
+pub mod telemetry;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use firewatch_core::incident::chain;
 use firewatch_core::report::Story;
 
+use super::AuditSink;
 use super::error::StoreError;
 use super::file::FileSink;
 use super::postgres::PostgresSink;
-use super::AuditSink;
 
 /// What a verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +54,9 @@ pub async fn check(sink: &dyn AuditSink) -> Result<Verified, StoreError> {
             verified.faults.push(format!("{uid}: {fault}"));
         }
         for id in sink.damaged_evidence(&uid).await? {
-            verified.faults.push(format!("{uid}: evidence {id} is not what its digest says"));
+            verified
+                .faults
+                .push(format!("{uid}: evidence {id} is not what its digest says"));
         }
     }
     Ok(verified)
@@ -63,7 +65,11 @@ pub async fn check(sink: &dyn AuditSink) -> Result<Verified, StoreError> {
 fn chain_of(uid: &str, story: &Story) -> Result<(), chain::ChainFault> {
     chain::verify_chain(uid, &story.transitions)?;
     match &story.audit {
-        Some(row) => chain::verify_head(&story.transitions, row.sequence, row.last_hash.as_deref().unwrap_or_default()),
+        Some(row) => chain::verify_head(
+            &story.transitions,
+            row.sequence,
+            row.last_hash.as_deref().unwrap_or_default(),
+        ),
         None => Ok(()),
     }
 }
@@ -91,5 +97,9 @@ pub async fn verify(database_url: Option<&str>, file: Option<&Path>) -> Result<E
         verified.evidence,
         verified.faults.len()
     );
-    Ok(if verified.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if verified.faults.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -27,7 +27,9 @@ pub enum StoreError {
         needed: i64,
     },
     /// A later Firewatch has migrated it.
-    #[error("the database's schema is at version {found}, newer than the {known} that this Firewatch knows: run the newer release")]
+    #[error(
+        "the database's schema is at version {found}, newer than the {known} that this Firewatch knows: run the newer release"
+    )]
     SchemaTooNew {
         /// Highest applied migration.
         found: i64,
@@ -35,10 +37,14 @@ pub enum StoreError {
         known: i64,
     },
     /// A migration was begun and did not finish.
-    #[error("migration {0} began and did not finish: restore the schema, delete that row of _sqlx_migrations, run `firewatch migrate`")]
+    #[error(
+        "migration {0} began and did not finish: restore the schema, delete that row of _sqlx_migrations, run `firewatch migrate`"
+    )]
     SchemaHalfMigrated(i64),
     /// A migration was applied in another form than the one in this binary.
-    #[error("migration {0} was applied in another form than this Firewatch brings: the schema was changed by hand or by a fork")]
+    #[error(
+        "migration {0} was applied in another form than this Firewatch brings: the schema was changed by hand or by a fork"
+    )]
     SchemaAltered(i64),
     /// Another row stands where this one belongs.
     #[error("{0}: another row is already stored there; the record was changed, or two incidents share a uid")]
@@ -108,9 +114,14 @@ impl From<sqlx::Error> for StoreError {
                     "3D000" => Self::DatabaseMissing,
                     "42501" => Self::PermissionDenied(message),
                     // A table or column that is not there: the schema changed under a running operator.
-                    "42P01" | "42703" | "3F000" => Self::SchemaOutdated { found: 0, needed: super::schema::needed() },
+                    "42P01" | "42703" | "3F000" => Self::SchemaOutdated {
+                        found: 0,
+                        needed: super::schema::needed(),
+                    },
                     "57014" => unreachable("no answer in time"),
-                    code if code.starts_with("08") || code.starts_with("57P") => unreachable("it is going down or not up yet"),
+                    code if code.starts_with("08") || code.starts_with("57P") => {
+                        unreachable("it is going down or not up yet")
+                    }
                     code if code.starts_with("53") => Self::DatabaseFull(message),
                     code if code.starts_with("23") => Self::Conflict(message),
                     _ => Self::DatabaseError(message),

@@ -24,21 +24,43 @@ use super::postgres::check_entry;
 use super::{AuditSink, Stored};
 
 const DOMAIN: &str = "firewatch.dev/audit-file/v1\n";
-const LABEL: &str =
-    "Firewatch's record in a file: the default for a single user. Appended to by one process; lines are a hash chain; several users need Postgres.";
+const LABEL: &str = "Firewatch's record in a file: the default for a single user. Appended to by one process; lines are a hash chain; several users need Postgres.";
 
 /// What one line holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 enum Record {
-    Header { note: String },
-    Transition { incident: IncidentMeta, entry: OutboxEntry },
-    Payload { incident_uid: String, digest: String, payload: Value },
-    Evidence { incident_uid: String, evidence: Evidence },
-    Message { incident_uid: String, message: MessageRow },
-    Command { incident_uid: String, command: CommandRow },
-    Approval { incident_uid: String, approval: ApprovalRow },
-    Audit { row: Box<AuditRow> },
+    Header {
+        note: String,
+    },
+    Transition {
+        incident: IncidentMeta,
+        entry: OutboxEntry,
+    },
+    Payload {
+        incident_uid: String,
+        digest: String,
+        payload: Value,
+    },
+    Evidence {
+        incident_uid: String,
+        evidence: Evidence,
+    },
+    Message {
+        incident_uid: String,
+        message: MessageRow,
+    },
+    Command {
+        incident_uid: String,
+        command: CommandRow,
+    },
+    Approval {
+        incident_uid: String,
+        approval: ApprovalRow,
+    },
+    Audit {
+        row: Box<AuditRow>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,13 +94,23 @@ impl Contents {
         // What follows the last line feed was cut short by a crash and never acknowledged.
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         contents.length = whole as u64;
-        for line in bytes.get(..whole).unwrap_or_default().split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+        for line in bytes
+            .get(..whole)
+            .unwrap_or_default()
+            .split(|b| *b == b'\n')
+            .filter(|line| !line.is_empty())
+        {
             contents.lines += 1;
-            let altered =
-                |message: String| StoreError::FileAltered { path: path.display().to_string(), line: contents.lines, message };
+            let altered = |message: String| StoreError::FileAltered {
+                path: path.display().to_string(),
+                line: contents.lines,
+                message,
+            };
             let line: Line = serde_json::from_slice(line).map_err(|error| altered(error.to_string()))?;
             if line.previous != contents.last_hash {
-                return Err(altered("does not follow the line before: a line is missing, repeated or moved".to_owned()));
+                return Err(altered(
+                    "does not follow the line before: a line is missing, repeated or moved".to_owned(),
+                ));
             }
             if line_hash(&line.previous, &line.record).as_ref() != Some(&line.hash) {
                 return Err(altered("is not what was hashed: it was changed".to_owned()));
@@ -95,12 +127,21 @@ impl Contents {
         match record {
             Record::Header { .. } => {}
             Record::Transition { incident, entry } => self.story(&incident.uid).transitions.push(entry),
-            Record::Payload { incident_uid, digest, payload } => {
+            Record::Payload {
+                incident_uid,
+                digest,
+                payload,
+            } => {
                 self.payloads.insert((incident_uid, digest), payload);
             }
             Record::Evidence { incident_uid, evidence } => {
-                if evidence.state == EvidenceState::Complete && evidence.sha256 != names::sha256(evidence.output.as_bytes()) {
-                    self.damaged_evidence.entry(incident_uid.clone()).or_default().push(evidence.id.clone());
+                if evidence.state == EvidenceState::Complete
+                    && evidence.sha256 != names::sha256(evidence.output.as_bytes())
+                {
+                    self.damaged_evidence
+                        .entry(incident_uid.clone())
+                        .or_default()
+                        .push(evidence.id.clone());
                 }
                 let list = &mut self.story(&incident_uid).evidence;
                 list.push(EvidenceRow::of(&evidence));
@@ -163,7 +204,8 @@ impl FileSink {
             .mode(0o600)
             .open(path)
             .map_err(|e| unusable(&e))?;
-        file.try_lock().map_err(|_| unusable(&"another process has it open; one at a time"))?;
+        file.try_lock()
+            .map_err(|_| unusable(&"another process has it open; one at a time"))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|e| unusable(&e))?;
         let contents = Contents::read(path, &bytes)?;
@@ -172,7 +214,13 @@ impl FileSink {
             file.set_len(contents.length).map_err(|e| unusable(&e))?;
         }
         let begun = contents.lines > 0;
-        let sink = Self { path: path.to_owned(), open: Mutex::new(Open { file: Some(file), contents }) };
+        let sink = Self {
+            path: path.to_owned(),
+            open: Mutex::new(Open {
+                file: Some(file),
+                contents,
+            }),
+        };
         if !begun {
             sink.change(|_| Ok(((), vec![Record::Header { note: LABEL.to_owned() }])))?;
         }
@@ -183,11 +231,17 @@ impl FileSink {
     pub fn read_only(path: &Path) -> Result<Self, StoreError> {
         let bytes = std::fs::read(path).map_err(|e| unusable(path, &e))?;
         let contents = Contents::read(path, &bytes)?;
-        Ok(Self { path: path.to_owned(), open: Mutex::new(Open { file: None, contents }) })
+        Ok(Self {
+            path: path.to_owned(),
+            open: Mutex::new(Open { file: None, contents }),
+        })
     }
 
     /// Decides from the contents what is to be added, and adds it: all of it, on disk, or nothing.
-    fn change<T>(&self, decide: impl FnOnce(&Contents) -> Result<(T, Vec<Record>), StoreError>) -> Result<T, StoreError> {
+    fn change<T>(
+        &self,
+        decide: impl FnOnce(&Contents) -> Result<(T, Vec<Record>), StoreError>,
+    ) -> Result<T, StoreError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let (answer, records) = decide(&open.contents)?;
         if records.is_empty() {
@@ -198,8 +252,13 @@ impl FileSink {
         for record in &records {
             let invalid = |error: serde_json::Error| StoreError::InvalidRow(error.to_string());
             let record = serde_json::to_value(record).map_err(invalid)?;
-            let hash = line_hash(&last_hash, &record).ok_or_else(|| StoreError::InvalidRow("a row has no canonical form".to_owned()))?;
-            let line = Line { previous: last_hash, hash: hash.clone(), record };
+            let hash = line_hash(&last_hash, &record)
+                .ok_or_else(|| StoreError::InvalidRow("a row has no canonical form".to_owned()))?;
+            let line = Line {
+                previous: last_hash,
+                hash: hash.clone(),
+                record,
+            };
             serde_json::to_writer(&mut bytes, &line).map_err(invalid)?;
             bytes.push(b'\n');
             last_hash = hash;
@@ -213,7 +272,10 @@ impl FileSink {
             // Half a line must not stand before the next whole one.
             let undone = file.set_len(length);
             if let Err(undo) = undone {
-                return Err(unusable(&self.path, &format!("{error}; and it could not be undone: {undo}")));
+                return Err(unusable(
+                    &self.path,
+                    &format!("{error}; and it could not be undone: {undo}"),
+                ));
             }
             return Err(unusable(&self.path, &error));
         }
@@ -232,7 +294,10 @@ impl FileSink {
 }
 
 fn unusable(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
-    StoreError::FileUnusable { path: path.display().to_string(), message: error.to_string() }
+    StoreError::FileUnusable {
+        path: path.display().to_string(),
+        message: error.to_string(),
+    }
 }
 
 /// Which of these rows are not there yet; an error where another one is.
@@ -266,8 +331,10 @@ impl Contents {
         payloads: &[(String, Value)],
     ) -> Result<(i64, Vec<Record>), StoreError> {
         let story = self.of(&incident.uid);
-        let (mut stored, mut last_hash) =
-            story.transitions.last().map_or((0, String::new()), |last| (last.sequence, last.hash.clone()));
+        let (mut stored, mut last_hash) = story
+            .transitions
+            .last()
+            .map_or((0, String::new()), |last| (last.sequence, last.hash.clone()));
         let mut records = Vec::new();
         for (digest, payload) in payloads {
             match self.payloads.get(&(incident.uid.clone(), digest.clone())) {
@@ -284,13 +351,19 @@ impl Contents {
             check_entry(incident, entry, stored, &last_hash)?;
             if entry.sequence <= stored {
                 if !story.transitions.contains(entry) {
-                    return Err(StoreError::Conflict(format!("transition {} of {}", entry.sequence, incident.uid)));
+                    return Err(StoreError::Conflict(format!(
+                        "transition {} of {}",
+                        entry.sequence, incident.uid
+                    )));
                 }
                 continue;
             }
             stored = entry.sequence;
             last_hash.clone_from(&entry.hash);
-            records.push(Record::Transition { incident: incident.clone(), entry: entry.clone() });
+            records.push(Record::Transition {
+                incident: incident.clone(),
+                entry: entry.clone(),
+            });
         }
         Ok((stored, records))
     }
@@ -300,7 +373,10 @@ impl Contents {
         if self.approvals.get(&approval.uid).is_some_and(|of| of != incident_uid) {
             return Err(conflict());
         }
-        let record = Record::Approval { incident_uid: incident_uid.to_owned(), approval: approval.clone() };
+        let record = Record::Approval {
+            incident_uid: incident_uid.to_owned(),
+            approval: approval.clone(),
+        };
         match self.of(incident_uid).approvals.iter().find(|a| a.uid == approval.uid) {
             None => Ok(vec![record]),
             Some(stored) if stored == approval => Ok(Vec::new()),
@@ -332,7 +408,15 @@ impl AuditSink for FileSink {
                     |row| format!("evidence {} of {incident_uid}", row.id),
                 )?;
                 let incident_uid = incident_uid.to_owned();
-                Ok(((), new.into_iter().map(|evidence| Record::Evidence { incident_uid: incident_uid.clone(), evidence }).collect()))
+                Ok((
+                    (),
+                    new.into_iter()
+                        .map(|evidence| Record::Evidence {
+                            incident_uid: incident_uid.clone(),
+                            evidence,
+                        })
+                        .collect(),
+                ))
             })
         })
     }
@@ -345,12 +429,23 @@ impl AuditSink for FileSink {
                     messages,
                     |stored, row| stored.ordinal == row.ordinal,
                     |stored, row| {
-                        stored.role == row.role && stored.to == row.to && stored.kind == row.kind && stored.text == row.text
+                        stored.role == row.role
+                            && stored.to == row.to
+                            && stored.kind == row.kind
+                            && stored.text == row.text
                     },
                     |row| format!("message {} of {incident_uid}", row.ordinal),
                 )?;
                 let incident_uid = incident_uid.to_owned();
-                Ok(((), new.into_iter().map(|message| Record::Message { incident_uid: incident_uid.clone(), message }).collect()))
+                Ok((
+                    (),
+                    new.into_iter()
+                        .map(|message| Record::Message {
+                            incident_uid: incident_uid.clone(),
+                            message,
+                        })
+                        .collect(),
+                ))
             })
         })
     }
@@ -366,7 +461,15 @@ impl AuditSink for FileSink {
                     |row| format!("command {} of {incident_uid}", row.id),
                 )?;
                 let incident_uid = incident_uid.to_owned();
-                Ok(((), new.into_iter().map(|command| Record::Command { incident_uid: incident_uid.clone(), command }).collect()))
+                Ok((
+                    (),
+                    new.into_iter()
+                        .map(|command| Record::Command {
+                            incident_uid: incident_uid.clone(),
+                            command,
+                        })
+                        .collect(),
+                ))
             })
         })
     }
@@ -379,7 +482,11 @@ impl AuditSink for FileSink {
         Box::pin(async move {
             Ok(self.look(|contents| {
                 contents.approvals.get(approval_uid).is_some_and(|incident| {
-                    contents.of(incident).approvals.iter().any(|a| a.uid == approval_uid && a.is_decided())
+                    contents
+                        .of(incident)
+                        .approvals
+                        .iter()
+                        .any(|a| a.uid == approval_uid && a.is_decided())
                 })
             }))
         })
@@ -390,13 +497,24 @@ impl AuditSink for FileSink {
             self.change(|contents| {
                 let stored = contents.of(&row.id).audit;
                 let renewed = stored.is_none_or(|stored| stored.sequence <= row.sequence && stored != *row);
-                Ok(((), if renewed { vec![Record::Audit { row: Box::new(row.clone()) }] } else { Vec::new() }))
+                Ok((
+                    (),
+                    if renewed {
+                        vec![Record::Audit {
+                            row: Box::new(row.clone()),
+                        }]
+                    } else {
+                        Vec::new()
+                    },
+                ))
             })
         })
     }
 
     fn stored_sequence<'a>(&'a self, incident_uid: &'a str) -> Stored<'a, i64> {
-        Box::pin(async move { Ok(self.look(|contents| contents.of(incident_uid).transitions.last().map_or(0, |e| e.sequence))) })
+        Box::pin(async move {
+            Ok(self.look(|contents| contents.of(incident_uid).transitions.last().map_or(0, |e| e.sequence)))
+        })
     }
 
     fn load_story<'a>(&'a self, incident_uid: &'a str) -> Stored<'a, Story> {
@@ -408,7 +526,9 @@ impl AuditSink for FileSink {
     }
 
     fn damaged_evidence<'a>(&'a self, incident_uid: &'a str) -> Stored<'a, Vec<String>> {
-        Box::pin(async move { Ok(self.look(|contents| contents.damaged_evidence.get(incident_uid).cloned().unwrap_or_default())) })
+        Box::pin(async move {
+            Ok(self.look(|contents| contents.damaged_evidence.get(incident_uid).cloned().unwrap_or_default()))
+        })
     }
 
     fn ping(&self) -> Stored<'_, ()> {

@@ -60,7 +60,10 @@ pub trait AuditSink: Send + Sync + 'static {
 
 /// The sink that the flags ask for; none where they ask for nothing. A database that is down or not migrated is no error here: the
 /// loop runs, executes nothing, and says why, until it is there.
-#[allow(clippy::unused_async, reason = "callers await it; a sink may need to look before it opens")]
+#[allow(
+    clippy::unused_async,
+    reason = "callers await it; a sink may need to look before it opens"
+)]
 pub async fn open(
     database_url: Option<&str>,
     audit: Option<&str>,

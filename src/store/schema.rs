@@ -30,7 +30,10 @@ pub async fn migrate(url: &str) -> Result<(), StoreError> {
     let mut connection = tokio::time::timeout(CONNECT, PgConnection::connect_with(&options))
         .await
         .map_err(|_| StoreError::DatabaseUnreachable("no connection in time".to_owned()))??;
-    MIGRATOR.run_direct(None, &mut connection, false).await.map_err(refused)?;
+    MIGRATOR
+        .run_direct(None, &mut connection, false)
+        .await
+        .map_err(refused)?;
     sqlx::raw_sql(GRANTS).execute(&mut connection).await?;
     tracing::info!(version = needed(), "the database's schema is up to date");
     Ok(())
@@ -50,9 +53,13 @@ fn refused(error: MigrateError) -> StoreError {
 
 /// Whether the schema is the one that this binary writes to.
 pub(super) async fn check(pool: &PgPool) -> Result<(), StoreError> {
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(pool).await?;
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(pool)
+        .await?;
     let applied: Vec<(i64, bool, Vec<u8>)> = if exists {
-        sqlx::query_as("SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version").fetch_all(pool).await?
+        sqlx::query_as("SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(pool)
+            .await?
     } else {
         Vec::new()
     };
@@ -60,11 +67,21 @@ pub(super) async fn check(pool: &PgPool) -> Result<(), StoreError> {
     if let Some((version, ..)) = applied.iter().find(|(_, success, _)| !success) {
         return Err(StoreError::SchemaHalfMigrated(*version));
     }
-    let have: BTreeMap<i64, &[u8]> = applied.iter().map(|(version, _, sum)| (*version, sum.as_slice())).collect();
+    let have: BTreeMap<i64, &[u8]> = applied
+        .iter()
+        .map(|(version, _, sum)| (*version, sum.as_slice()))
+        .collect();
     for migration in MIGRATOR.iter() {
         match have.get(&migration.version) {
-            None => return Err(StoreError::SchemaOutdated { found, needed: needed() }),
-            Some(sum) if *sum != migration.checksum.as_ref() => return Err(StoreError::SchemaAltered(migration.version)),
+            None => {
+                return Err(StoreError::SchemaOutdated {
+                    found,
+                    needed: needed(),
+                });
+            }
+            Some(sum) if *sum != migration.checksum.as_ref() => {
+                return Err(StoreError::SchemaAltered(migration.version));
+            }
             Some(_) => {}
         }
     }

@@ -42,7 +42,13 @@ pub struct Limits {
 }
 
 /// Runs an argv in a lane. `own` is the folder that it may write to.
-pub fn run(lane: &str, argv: &[String], own: &Path, environment: &[(&str, String)], limits: Limits) -> std::io::Result<Ran> {
+pub fn run(
+    lane: &str,
+    argv: &[String],
+    own: &Path,
+    environment: &[(&str, String)],
+    limits: Limits,
+) -> std::io::Result<Ran> {
     let started = Instant::now();
     let mut child = Command::new("/proc/self/exe")
         .arg(confine::SUBCOMMAND)
@@ -79,7 +85,14 @@ pub fn run(lane: &str, argv: &[String], own: &Path, environment: &[(&str, String
     sweep(group);
     let (out, total) = stdout.recv_timeout(Duration::from_secs(2)).unwrap_or_default();
     let (err, _) = stderr.recv_timeout(Duration::from_secs(2)).unwrap_or_default();
-    Ok(Ran { exit_code: if timed_out { None } else { status.code() }, timed_out, duration, stdout: out, stdout_total: total, stderr: err })
+    Ok(Ran {
+        exit_code: if timed_out { None } else { status.code() },
+        timed_out,
+        duration,
+        stdout: out,
+        stdout_total: total,
+        stderr: err,
+    })
 }
 
 /// Ends the command's group and, where we are the pod's first process, everything else that it started.

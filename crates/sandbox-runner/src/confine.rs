@@ -10,11 +10,12 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
-    make_bitflags, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetStatus, Scope, make_bitflags, path_beneath_rules,
 };
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch, apply_filter,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch, apply_filter,
 };
 
 /// First argument of the re-execution.
@@ -31,9 +32,14 @@ type Failure = Box<dyn std::error::Error>;
 /// Locks in and becomes the command. Returns only on failure.
 pub fn main(lane: &str, command: &[&str]) -> ExitCode {
     let network = lane != "analyze";
-    let port = std::env::var("KUBERNETES_SERVICE_PORT").ok().and_then(|p| p.parse().ok()).unwrap_or(443);
+    let port = std::env::var("KUBERNETES_SERVICE_PORT")
+        .ok()
+        .and_then(|p| p.parse().ok())
+        .unwrap_or(443);
     let own = std::env::var(OWN_DIR).unwrap_or_else(|_| "/tmp".to_owned());
-    let Some((program, args)) = command.split_first() else { return ExitCode::from(64) };
+    let Some((program, args)) = command.split_first() else {
+        return ExitCode::from(64);
+    };
     let locked = landlock(network, port, Path::new(&own)).and_then(|()| seccomp(network));
     if let Err(error) = locked {
         eprintln!("SandboxDegraded: {error}");
@@ -51,7 +57,8 @@ pub fn main(lane: &str, command: &[&str]) -> ExitCode {
 /// Files: programs and libraries readable, the command's own folder writable, evidence readable, the rest closed. Network: only
 /// the API server's port, where the kernel can.
 fn landlock(network: bool, port: u16, own: &Path) -> Result<(), Failure> {
-    let write = AccessFs::from_all(ABI::V3) & !(AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::MakeSock);
+    let write = AccessFs::from_all(ABI::V3)
+        & !(AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::MakeSock);
     // The rules on files must hold; those that newer kernels add hold where they can.
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
@@ -61,11 +68,23 @@ fn landlock(network: bool, port: u16, own: &Path) -> Result<(), Failure> {
         .handle_access(AccessNet::from_all(ABI::V6))?
         .scope(Scope::from_all(ABI::V6))?
         .create()?;
-    rules = rules.add_rules(path_beneath_rules(["/usr", "/lib", "/lib64", "/bin", "/sbin"], AccessFs::from_read(ABI::V1)))?;
-    rules = rules.add_rules(path_beneath_rules(["/etc", "/evidence"], AccessFs::ReadFile | AccessFs::ReadDir))?;
+    rules = rules.add_rules(path_beneath_rules(
+        ["/usr", "/lib", "/lib64", "/bin", "/sbin"],
+        AccessFs::from_read(ABI::V1),
+    ))?;
+    rules = rules.add_rules(path_beneath_rules(
+        ["/etc", "/evidence"],
+        AccessFs::ReadFile | AccessFs::ReadDir,
+    ))?;
     rules = rules.add_rules(path_beneath_rules([own], write))?;
-    rules = rules.add_rules(path_beneath_rules(["/dev/null"], AccessFs::ReadFile | AccessFs::WriteFile))?;
-    rules = rules.add_rules(path_beneath_rules(["/dev/zero", "/dev/urandom", "/dev/random"], make_bitflags!(AccessFs::{ReadFile})))?;
+    rules = rules.add_rules(path_beneath_rules(
+        ["/dev/null"],
+        AccessFs::ReadFile | AccessFs::WriteFile,
+    ))?;
+    rules = rules.add_rules(path_beneath_rules(
+        ["/dev/zero", "/dev/urandom", "/dev/random"],
+        make_bitflags!(AccessFs::{ReadFile}),
+    ))?;
     if network {
         rules = rules.add_rules(path_beneath_rules([TOKEN_DIR], AccessFs::ReadFile | AccessFs::ReadDir))?;
         rules = rules.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
@@ -90,7 +109,12 @@ fn add(rules: &mut BTreeMap<i64, Vec<SeccompRule>>, call: i64, when: Vec<Seccomp
 /// Two filters, because one filter has one answer: `ENOSYS` for what libraries fall back from, `EPERM` for the rest.
 fn seccomp(network: bool) -> Result<(), Failure> {
     let mut absent = BTreeMap::new();
-    for call in [libc::SYS_clone3, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register] {
+    for call in [
+        libc::SYS_clone3,
+        libc::SYS_io_uring_setup,
+        libc::SYS_io_uring_enter,
+        libc::SYS_io_uring_register,
+    ] {
         add(&mut absent, call, Vec::new());
     }
     let mut denied = BTreeMap::new();
@@ -98,18 +122,41 @@ fn seccomp(network: bool) -> Result<(), Failure> {
         add(&mut denied, *call, Vec::new());
     }
     let namespaces = u64::try_from(
-        libc::CLONE_NEWNS | libc::CLONE_NEWUSER | libc::CLONE_NEWPID | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP,
+        libc::CLONE_NEWNS
+            | libc::CLONE_NEWUSER
+            | libc::CLONE_NEWPID
+            | libc::CLONE_NEWNET
+            | libc::CLONE_NEWIPC
+            | libc::CLONE_NEWUTS
+            | libc::CLONE_NEWCGROUP,
     )?;
     let mut clones = Vec::new();
     for bit in (0..64).map(|n| 1_u64 << n).filter(|bit| namespaces & bit != 0) {
-        clones.push(SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(bit), bit)?])?);
+        clones.push(SeccompRule::new(vec![SeccompCondition::new(
+            0,
+            SeccompCmpArgLen::Qword,
+            SeccompCmpOp::MaskedEq(bit),
+            bit,
+        )?])?);
     }
     add(&mut denied, libc::SYS_clone, clones);
     if network {
-        let domain = |domain: i32, op: SeccompCmpOp| SeccompCondition::new(0, SeccompCmpArgLen::Dword, op, u64::from(domain.unsigned_abs()));
-        let kind = |kind: i32| SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(0xf), u64::from(kind.unsigned_abs()));
+        let domain = |domain: i32, op: SeccompCmpOp| {
+            SeccompCondition::new(0, SeccompCmpArgLen::Dword, op, u64::from(domain.unsigned_abs()))
+        };
+        let kind = |kind: i32| {
+            SeccompCondition::new(
+                1,
+                SeccompCmpArgLen::Dword,
+                SeccompCmpOp::MaskedEq(0xf),
+                u64::from(kind.unsigned_abs()),
+            )
+        };
         // Anything but IPv4 and IPv6, and there only streams: no resolver, no raw packets.
-        let mut sockets = vec![SeccompRule::new(vec![domain(libc::AF_INET, SeccompCmpOp::Ne)?, domain(libc::AF_INET6, SeccompCmpOp::Ne)?])?];
+        let mut sockets = vec![SeccompRule::new(vec![
+            domain(libc::AF_INET, SeccompCmpOp::Ne)?,
+            domain(libc::AF_INET6, SeccompCmpOp::Ne)?,
+        ])?];
         for other in [libc::SOCK_DGRAM, libc::SOCK_RAW] {
             sockets.push(SeccompRule::new(vec![kind(other)?])?);
         }

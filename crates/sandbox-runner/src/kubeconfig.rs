@@ -23,7 +23,11 @@ impl ApiServer {
 
     /// `https://host:port`, with brackets around IPv6.
     pub fn url(&self) -> String {
-        if self.host.contains(':') { format!("https://[{}]:{}", self.host, self.port) } else { format!("https://{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            format!("https://[{}]:{}", self.host, self.port)
+        } else {
+            format!("https://{}:{}", self.host, self.port)
+        }
     }
 }
 

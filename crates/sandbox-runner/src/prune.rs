@@ -18,7 +18,9 @@ fn of_text(raw: &str, keep_end: bool, cap: usize) -> (String, bool) {
         return (raw.to_owned(), false);
     }
     let text = if keep_end {
-        let start = (raw.len().saturating_sub(cap)..=raw.len()).find(|i| raw.is_char_boundary(*i)).unwrap_or(raw.len());
+        let start = (raw.len().saturating_sub(cap)..=raw.len())
+            .find(|i| raw.is_char_boundary(*i))
+            .unwrap_or(raw.len());
         let tail = raw.get(start..).unwrap_or_default();
         // Whole lines only.
         tail.split_once('\n').map_or(tail, |(_, rest)| rest)
@@ -41,7 +43,11 @@ fn of_json(mut value: Value, cap: usize) -> (String, bool) {
     let Some(items) = value.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take) else {
         return of_text(&whole, false, cap);
     };
-    let mut ranked: Vec<(u8, usize, Value)> = items.into_iter().enumerate().map(|(i, item)| (rank(&item), i, item)).collect();
+    let mut ranked: Vec<(u8, usize, Value)> = items
+        .into_iter()
+        .enumerate()
+        .map(|(i, item)| (rank(&item), i, item))
+        .collect();
     ranked.sort_by_key(|(rank, index, _)| (*rank, *index));
     let mut kept = Vec::new();
     let mut left_out: BTreeMap<String, u64> = BTreeMap::new();
@@ -81,10 +87,18 @@ fn rank(item: &Value) -> u8 {
 
 fn is_well(pod: &Value) -> bool {
     let status = pod.get("status");
-    let phase = status.and_then(|s| s.get("phase")).and_then(Value::as_str).unwrap_or_default();
-    let containers = status.and_then(|s| s.get("containerStatuses")).and_then(Value::as_array);
+    let phase = status
+        .and_then(|s| s.get("phase"))
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let containers = status
+        .and_then(|s| s.get("containerStatuses"))
+        .and_then(Value::as_array);
     let steady = containers.is_none_or(|list| {
-        list.iter().all(|c| c.get("restartCount").and_then(Value::as_u64) == Some(0) && (phase == "Succeeded" || c.get("ready").and_then(Value::as_bool) == Some(true)))
+        list.iter().all(|c| {
+            c.get("restartCount").and_then(Value::as_u64) == Some(0)
+                && (phase == "Succeeded" || c.get("ready").and_then(Value::as_bool) == Some(true))
+        })
     });
     matches!(phase, "Running" | "Succeeded") && steady
 }
@@ -95,7 +109,9 @@ fn is_idle(item: &Value) -> bool {
 
 /// Takes out what is long and says nothing; of managedFields it keeps who, how and when.
 fn strip(object: &mut Value) {
-    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return;
+    };
     if let Some(fields) = metadata.get_mut("managedFields").and_then(Value::as_array_mut) {
         for entry in fields.iter_mut() {
             let mut short = Map::new();
@@ -129,7 +145,13 @@ mod tests {
         let list: Value = serde_json::from_str(&text).unwrap();
         assert!(!cut, "nothing that matters was cut");
         assert!(text.len() <= 8 * 1024);
-        assert!(list["items"].as_array().unwrap().iter().any(|i| i["metadata"]["name"] == "sick"));
+        assert!(
+            list["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|i| i["metadata"]["name"] == "sick")
+        );
         assert!(list["firewatch"]["summarised"]["Pod"].as_u64().unwrap() > 400);
     }
 

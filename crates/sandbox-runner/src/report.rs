@@ -19,7 +19,11 @@ pub struct Report {
 impl Report {
     /// Lines that carry this nonce, at most `bytes` in all.
     pub fn new(nonce: String, bytes: usize) -> Self {
-        Self { nonce, printer: Printer::default(), room: bytes }
+        Self {
+            nonce,
+            printer: Printer::default(),
+            room: bytes,
+        }
     }
 
     /// How many bytes may still be printed.
@@ -47,7 +51,11 @@ impl Report {
 pub fn fault(reason: &str, message: &str) -> std::io::Result<()> {
     eprintln!("{reason}: {message}");
     let message = Some(message.chars().take(1500).collect());
-    leave(&Termination { fault: Some(reason.to_owned()), message, ..Printer::default().termination() })
+    leave(&Termination {
+        fault: Some(reason.to_owned()),
+        message,
+        ..Printer::default().termination()
+    })
 }
 
 fn leave(termination: &Termination) -> std::io::Result<()> {

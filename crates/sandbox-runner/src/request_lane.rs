@@ -13,7 +13,8 @@ use firewatch_core::sandbox::permissions::Permissions;
 use firewatch_core::sandbox::policy;
 use firewatch_core::sandbox::redact::redact;
 use firewatch_core::sandbox::request::{
-    COMMAND_BYTES_MAX, COMMAND_TIMEOUT_MS, KEY, POD_BYTES_MAX, REQUEST_TIMEOUT_MS, RequestedCommand, SandboxRequest, VERSION,
+    COMMAND_BYTES_MAX, COMMAND_TIMEOUT_MS, KEY, POD_BYTES_MAX, REQUEST_TIMEOUT_MS, RequestedCommand, SandboxRequest,
+    VERSION,
 };
 
 use crate::command::{Limits, Ran, run};
@@ -60,7 +61,9 @@ pub fn main(lane: &str) -> ExitCode {
     let closed = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let result = match closed {
         Ok(()) => work(lane, Path::new("/request")),
-        Err(error) => Err(Fault::SandboxDegraded(format!("the runner could not make itself undumpable: {error}"))),
+        Err(error) => Err(Fault::SandboxDegraded(format!(
+            "the runner could not make itself undumpable: {error}"
+        ))),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -93,13 +96,29 @@ fn work(lane: &str, request: &Path) -> Result<(), Fault> {
         let argv = match policy::check(&permissions, request.lane, &request.tenancy, &asked.command) {
             Ok(argv) => argv,
             Err(refusal) => {
-                report.print(line(asked, Vec::new(), EvidenceState::Forbidden, None, 0, &format!("refused by policy: {refusal}"), 0))?;
+                report.print(line(
+                    asked,
+                    Vec::new(),
+                    EvidenceState::Forbidden,
+                    None,
+                    0,
+                    &format!("refused by policy: {refusal}"),
+                    0,
+                ))?;
                 continue;
             }
         };
         let left = Duration::from_millis(REQUEST_TIMEOUT_MS).saturating_sub(started.elapsed());
         if left.is_zero() {
-            report.print(line(asked, argv, EvidenceState::TimedOut, None, 0, "the request's time was over before this command", 0))?;
+            report.print(line(
+                asked,
+                argv,
+                EvidenceState::TimedOut,
+                None,
+                0,
+                "the request's time was over before this command",
+                0,
+            ))?;
             continue;
         }
         let own = own_folder(index)?;
@@ -109,12 +128,17 @@ fn work(lane: &str, request: &Path) -> Result<(), Fault> {
             environment.push(("KUBECONFIG", kubeconfig.display().to_string()));
             environment.push(("KUBERNETES_SERVICE_PORT", server.port.to_string()));
         }
-        let limits = Limits { timeout: Duration::from_millis(COMMAND_TIMEOUT_MS).min(left), bytes: RAW_BYTES_MAX };
+        let limits = Limits {
+            timeout: Duration::from_millis(COMMAND_TIMEOUT_MS).min(left),
+            bytes: RAW_BYTES_MAX,
+        };
         let ran = run(lane, &argv, &own, &environment, limits)?;
         // The next command starts with an empty folder; what cannot be removed is only scratch.
         let _ = std::fs::remove_dir_all(&own);
         if ran.exit_code == Some(i32::from(confine::DEGRADED)) {
-            return Err(Fault::SandboxDegraded(String::from_utf8_lossy(&ran.stderr).trim().to_owned()));
+            return Err(Fault::SandboxDegraded(
+                String::from_utf8_lossy(&ran.stderr).trim().to_owned(),
+            ));
         }
         let cap = COMMAND_BYTES_MAX.min(report.room() / 2);
         report.print(told(asked, argv, &ran, cap))?;
@@ -164,7 +188,15 @@ fn state_of(ran: &Ran, stderr: &str) -> EvidenceState {
     }
 }
 
-fn line(asked: &RequestedCommand, argv: Vec<String>, state: EvidenceState, exit_code: Option<i32>, duration_ms: u64, text: &str, total: u64) -> OutputLine {
+fn line(
+    asked: &RequestedCommand,
+    argv: Vec<String>,
+    state: EvidenceState,
+    exit_code: Option<i32>,
+    duration_ms: u64,
+    text: &str,
+    total: u64,
+) -> OutputLine {
     let output = redact(text).text;
     OutputLine {
         nonce: String::new(),

@@ -13,7 +13,10 @@ pub(super) async fn store(pool: &PgPool, incident_uid: &str, approval: &Approval
     let approval = &clean(approval);
     let mut tx = pool.begin().await?;
     insert(&mut tx, incident, uid, approval).await?;
-    let row = sqlx::query("SELECT * FROM approvals WHERE uid = $1 FOR UPDATE").bind(uid).fetch_one(&mut *tx).await?;
+    let row = sqlx::query("SELECT * FROM approvals WHERE uid = $1 FOR UPDATE")
+        .bind(uid)
+        .fetch_one(&mut *tx)
+        .await?;
     let stored = rows::approval(&row)?;
     let stored_incident: Uuid = sqlx::Row::try_get(&row, "incident_uid")?;
     if stored_incident != incident {
@@ -23,7 +26,10 @@ pub(super) async fn store(pool: &PgPool, incident_uid: &str, approval: &Approval
         if stored.may_become(approval) {
             update(&mut tx, uid, approval).await?;
         } else if !approval.may_become(&stored) {
-            return Err(StoreError::Conflict(format!("the decision or claim of approval {}", approval.name)));
+            return Err(StoreError::Conflict(format!(
+                "the decision or claim of approval {}",
+                approval.name
+            )));
         }
     }
     Ok(tx.commit().await?)
@@ -33,12 +39,20 @@ fn clean(approval: &ApprovalRow) -> ApprovalRow {
     let mut row = approval.clone();
     row.reason = row.reason.map(|reason| rows::text(&reason).into_owned());
     if let Some(confirmation) = &mut row.confirmation {
-        confirmation.reason = confirmation.reason.take().map(|reason| rows::text(&reason).into_owned());
+        confirmation.reason = confirmation
+            .reason
+            .take()
+            .map(|reason| rows::text(&reason).into_owned());
     }
     row
 }
 
-async fn insert(tx: &mut PgTransaction<'_>, incident: Uuid, uid: Uuid, approval: &ApprovalRow) -> Result<(), StoreError> {
+async fn insert(
+    tx: &mut PgTransaction<'_>,
+    incident: Uuid,
+    uid: Uuid,
+    approval: &ApprovalRow,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO approvals (uid, incident_uid, name, plan_digest, revision, required_approvals, expires_at, decision, approver, reason,
              confirmation, claim, rollback_claim, decided)
@@ -83,7 +97,9 @@ async fn update(tx: &mut PgTransaction<'_>, uid: Uuid, approval: &ApprovalRow) -
 }
 
 pub(super) async fn is_stored(pool: &PgPool, approval_uid: &str) -> Result<bool, StoreError> {
-    let decided: Option<bool> =
-        sqlx::query_scalar("SELECT decided FROM approvals WHERE uid = $1").bind(uuid(approval_uid)?).fetch_optional(pool).await?;
+    let decided: Option<bool> = sqlx::query_scalar("SELECT decided FROM approvals WHERE uid = $1")
+        .bind(uuid(approval_uid)?)
+        .fetch_optional(pool)
+        .await?;
     Ok(decided.unwrap_or(false))
 }

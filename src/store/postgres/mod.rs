@@ -48,23 +48,34 @@ pub(super) fn options(url: &str, statement: Duration) -> Result<PgConnectOptions
     }
     let options: PgConnectOptions = url.parse().map_err(|_| StoreError::InvalidUrl)?;
     let statement = statement.as_millis().to_string();
-    Ok(options
-        .application_name("firewatch")
-        .options([("statement_timeout", statement.as_str()), ("lock_timeout", statement.as_str()), ("timezone", "UTC")]))
+    Ok(options.application_name("firewatch").options([
+        ("statement_timeout", statement.as_str()),
+        ("lock_timeout", statement.as_str()),
+        ("timezone", "UTC"),
+    ]))
 }
 
 impl PostgresSink {
     /// A sink that connects when it is first used.
     pub fn connect(url: &str) -> Result<Self, StoreError> {
         let options = options(url, STATEMENT)?;
-        let place = format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or("?"));
+        let place = format!(
+            "{}:{}/{}",
+            options.get_host(),
+            options.get_port(),
+            options.get_database().unwrap_or("?")
+        );
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .min_connections(0)
             .acquire_timeout(ACQUIRE)
             .idle_timeout(Duration::from_mins(1))
             .connect_lazy_with(options);
-        Ok(Self { pool, schema_checked: AtomicBool::new(false), place })
+        Ok(Self {
+            pool,
+            schema_checked: AtomicBool::new(false),
+            place,
+        })
     }
 
     /// Closes all connections; whoever uses the sink afterwards is told that it is unreachable.

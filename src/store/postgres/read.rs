@@ -9,26 +9,53 @@ use super::super::error::StoreError;
 use super::{audit_logs, rows, uuid};
 
 pub(super) async fn stored_sequence(pool: &PgPool, incident_uid: &str) -> Result<i64, StoreError> {
-    let highest: Option<i64> =
-        sqlx::query_scalar("SELECT max(sequence) FROM transitions WHERE incident_uid = $1").bind(uuid(incident_uid)?).fetch_one(pool).await?;
+    let highest: Option<i64> = sqlx::query_scalar("SELECT max(sequence) FROM transitions WHERE incident_uid = $1")
+        .bind(uuid(incident_uid)?)
+        .fetch_one(pool)
+        .await?;
     Ok(highest.unwrap_or(0))
 }
 
 /// One story, as it was at one moment.
 pub(super) async fn story(pool: &PgPool, incident_uid: &str) -> Result<Story, StoreError> {
     let uid = uuid(incident_uid)?;
-    let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let transitions = all(&mut tx, "SELECT * FROM transitions WHERE incident_uid = $1 ORDER BY sequence", uid).await?;
-    let messages = all(&mut tx, "SELECT * FROM agent_messages WHERE incident_uid = $1 ORDER BY ordinal", uid).await?;
-    let commands = all(&mut tx, "SELECT * FROM commands WHERE incident_uid = $1 ORDER BY stored_at, id", uid).await?;
+    let mut tx = pool
+        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .await?;
+    let transitions = all(
+        &mut tx,
+        "SELECT * FROM transitions WHERE incident_uid = $1 ORDER BY sequence",
+        uid,
+    )
+    .await?;
+    let messages = all(
+        &mut tx,
+        "SELECT * FROM agent_messages WHERE incident_uid = $1 ORDER BY ordinal",
+        uid,
+    )
+    .await?;
+    let commands = all(
+        &mut tx,
+        "SELECT * FROM commands WHERE incident_uid = $1 ORDER BY stored_at, id",
+        uid,
+    )
+    .await?;
     let evidence = all(
         &mut tx,
         "SELECT id, agent, argv, state, collected_at, sha256 FROM evidence WHERE incident_uid = $1 ORDER BY id",
         uid,
     )
     .await?;
-    let approvals = all(&mut tx, "SELECT * FROM approvals WHERE incident_uid = $1 ORDER BY revision, stored_at", uid).await?;
-    let audit = sqlx::query(audit_logs::SELECT).bind(uid).fetch_optional(&mut *tx).await?;
+    let approvals = all(
+        &mut tx,
+        "SELECT * FROM approvals WHERE incident_uid = $1 ORDER BY revision, stored_at",
+        uid,
+    )
+    .await?;
+    let audit = sqlx::query(audit_logs::SELECT)
+        .bind(uid)
+        .fetch_optional(&mut *tx)
+        .await?;
     tx.commit().await?;
     let mut story = Story {
         transitions: each(&transitions, rows::transition)?,
@@ -68,7 +95,13 @@ pub(super) async fn may_write(pool: &PgPool) -> Result<(), StoreError> {
     )
     .fetch_one(pool)
     .await?;
-    if may { Ok(()) } else { Err(StoreError::PermissionDenied("this role may not write the record".to_owned())) }
+    if may {
+        Ok(())
+    } else {
+        Err(StoreError::PermissionDenied(
+            "this role may not write the record".to_owned(),
+        ))
+    }
 }
 
 /// Ids of the complete evidence whose output is not what its digest says. Where a NUL was replaced the digest cannot be checked.

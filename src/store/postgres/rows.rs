@@ -17,7 +17,11 @@ use super::super::error::StoreError;
 
 /// Text without NUL.
 pub(super) fn text(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// JSON without NUL, in keys and in values.
@@ -25,14 +29,20 @@ pub(super) fn json(value: Value) -> Value {
     match value {
         Value::String(string) => Value::String(text(&string).into_owned()),
         Value::Array(list) => Value::Array(list.into_iter().map(json).collect()),
-        Value::Object(map) => Value::Object(map.into_iter().map(|(key, value)| (text(&key).into_owned(), json(value))).collect()),
+        Value::Object(map) => Value::Object(
+            map.into_iter()
+                .map(|(key, value)| (text(&key).into_owned(), json(value)))
+                .collect(),
+        ),
         other => other,
     }
 }
 
 /// Any serialisable value as JSON without NUL.
 pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<Json<Value>, StoreError> {
-    serde_json::to_value(value).map(|value| Json(json(value))).map_err(|error| StoreError::InvalidRow(error.to_string()))
+    serde_json::to_value(value)
+        .map(|value| Json(json(value)))
+        .map_err(|error| StoreError::InvalidRow(error.to_string()))
 }
 
 /// One of the core's words, as it is written everywhere.
@@ -68,7 +78,8 @@ pub(super) fn decoded_opt<T: DeserializeOwned>(row: &PgRow, column: &str) -> Res
 }
 
 fn from_value<T: DeserializeOwned>(column: &str, value: Value) -> Result<T, StoreError> {
-    serde_json::from_value(value).map_err(|error| StoreError::InvalidRow(format!("column {column} holds what Firewatch never wrote: {error}")))
+    serde_json::from_value(value)
+        .map_err(|error| StoreError::InvalidRow(format!("column {column} holds what Firewatch never wrote: {error}")))
 }
 
 /// A point in time.

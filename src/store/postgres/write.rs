@@ -43,21 +43,41 @@ pub(super) async fn transitions(
 }
 
 /// An entry is stored only where it continues the chain; whatever is wrong with it would be wrong for ever.
-pub(in crate::store) fn check_entry(incident: &IncidentMeta, entry: &OutboxEntry, stored: i64, last_hash: &str) -> Result<(), StoreError> {
+pub(in crate::store) fn check_entry(
+    incident: &IncidentMeta,
+    entry: &OutboxEntry,
+    stored: i64,
+    last_hash: &str,
+) -> Result<(), StoreError> {
     let sequence = entry.sequence;
     if entry.hash != chain::hash(&incident.uid, entry) {
-        return Err(StoreError::InvalidRow(format!("transition {sequence} of {} is not what was hashed", incident.uid)));
+        return Err(StoreError::InvalidRow(format!(
+            "transition {sequence} of {} is not what was hashed",
+            incident.uid
+        )));
     }
     if sequence > stored.saturating_add(1) {
-        return Err(StoreError::SequenceGap { incident_uid: incident.uid.clone(), stored, got: sequence });
+        return Err(StoreError::SequenceGap {
+            incident_uid: incident.uid.clone(),
+            stored,
+            got: sequence,
+        });
     }
     if sequence == stored.saturating_add(1) && entry.previous_hash != last_hash {
-        return Err(StoreError::Conflict(format!("transition {sequence} of {} continues another chain", incident.uid)));
+        return Err(StoreError::Conflict(format!(
+            "transition {sequence} of {} continues another chain",
+            incident.uid
+        )));
     }
     Ok(())
 }
 
-async fn transition(tx: &mut PgTransaction<'_>, uid: Uuid, incident: &IncidentMeta, entry: &OutboxEntry) -> Result<(), StoreError> {
+async fn transition(
+    tx: &mut PgTransaction<'_>,
+    uid: Uuid,
+    incident: &IncidentMeta,
+    entry: &OutboxEntry,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO transitions (incident_uid, sequence, incident_name, namespace, at, from_phase, to_phase, actor, reason, message,
              payload_digest, payload_name, previous_hash, hash)
@@ -85,7 +105,9 @@ async fn transition(tx: &mut PgTransaction<'_>, uid: Uuid, incident: &IncidentMe
         .bind(entry.sequence)
         .fetch_one(&mut **tx)
         .await?;
-    same(rows::transition(&row)? == *entry, || format!("transition {} of {uid}", entry.sequence))
+    same(rows::transition(&row)? == *entry, || {
+        format!("transition {} of {uid}", entry.sequence)
+    })
 }
 
 async fn payload(tx: &mut PgTransaction<'_>, uid: Uuid, digest: &str, payload: &Value) -> Result<(), StoreError> {
@@ -208,11 +230,17 @@ pub(super) async fn commands(pool: &PgPool, incident_uid: &str, commands: &[Comm
             .bind(&wanted.id)
             .fetch_one(&mut *tx)
             .await?;
-        same(rows::command(&row)? == wanted, || format!("command {} of {uid}", wanted.id))?;
+        same(rows::command(&row)? == wanted, || {
+            format!("command {} of {uid}", wanted.id)
+        })?;
     }
     Ok(tx.commit().await?)
 }
 
 fn same(equal: bool, what: impl FnOnce() -> String) -> Result<(), StoreError> {
-    if equal { Ok(()) } else { Err(StoreError::Conflict(what())) }
+    if equal {
+        Ok(())
+    } else {
+        Err(StoreError::Conflict(what()))
+    }
 }

@@ -17,7 +17,10 @@ pub fn triage(triage: &Triage) -> Vec<AgentMessage> {
         .agents
         .iter()
         .map(|&role| {
-            let text = format!("{} {}: {}. Look and report.", triage.severity, triage.category, triage.rationale);
+            let text = format!(
+                "{} {}: {}. Look and report.",
+                triage.severity, triage.category, triage.rationale
+            );
             message(Role::Commander, role, MessageKind::Assignment, text)
         })
         .collect()
@@ -25,17 +28,33 @@ pub fn triage(triage: &Triage) -> Vec<AgentMessage> {
 
 /// An agent says what it asks the cluster.
 pub fn request(role: Role, commands: &[Command]) -> Vec<AgentMessage> {
-    let lanes: Vec<String> = commands.iter().map(|c| serde_json::to_string(c).unwrap_or_default()).collect();
-    vec![message(role, Role::Commander, MessageKind::Request, format!("asks for {}", lanes.join(", ")))]
+    let lanes: Vec<String> = commands
+        .iter()
+        .map(|c| serde_json::to_string(c).unwrap_or_default())
+        .collect();
+    vec![message(
+        role,
+        Role::Commander,
+        MessageKind::Request,
+        format!("asks for {}", lanes.join(", ")),
+    )]
 }
 
 /// The Commander says what both reports come to.
 pub fn diagnosis(diagnosis: &Diagnosis) -> Vec<AgentMessage> {
     let text = match &diagnosis.root_cause {
-        Some(cause) => format!("root cause: {} (confidence {})", cause.finding.summary, cause.finding.confidence),
+        Some(cause) => format!(
+            "root cause: {} (confidence {})",
+            cause.finding.summary, cause.finding.confidence
+        ),
         None => format!("{:?}: looked at {}", diagnosis.verdict, diagnosis.checked.join(", ")),
     };
-    vec![message(Role::Commander, Role::RemediationPlanner, MessageKind::Assignment, text)]
+    vec![message(
+        Role::Commander,
+        Role::RemediationPlanner,
+        MessageKind::Assignment,
+        text,
+    )]
 }
 
 /// The Planner hands in its plan.
@@ -44,7 +63,12 @@ pub fn plan(plan: &PlanStatus) -> Vec<AgentMessage> {
         Some(why) if plan.actions.is_empty() => format!("no action that Firewatch may carry out: {why}"),
         _ => format!("plan {}: {} (risk {})", plan.revision, plan.summary, plan.risk),
     };
-    vec![message(Role::RemediationPlanner, Role::Commander, MessageKind::Report, text)]
+    vec![message(
+        Role::RemediationPlanner,
+        Role::Commander,
+        MessageKind::Report,
+        text,
+    )]
 }
 
 /// The Commander's verdict.
@@ -54,5 +78,10 @@ pub fn review(review: &Review) -> Vec<AgentMessage> {
         text.push_str(" Conditions: ");
         text.push_str(&review.conditions.join("; "));
     }
-    vec![message(Role::Commander, Role::RemediationPlanner, MessageKind::Review, text)]
+    vec![message(
+        Role::Commander,
+        Role::RemediationPlanner,
+        MessageKind::Review,
+        text,
+    )]
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::api::{Incident, RemediationApproval, ResponsePolicy};
 
 /// The expected admission policies and bindings, with placeholders for what an installation chooses.
-const EXPECTED: &str = include_str!("guards.yaml");
+const EXPECTED: &str = include_str!("../../../../charts/firewatch/files/guards.yaml");
 
 /// What an installation chooses; in `guards.yaml`, `FIREWATCH_` and these in capitals.
 const PLACEHOLDERS: [(&str, &str); 4] = [

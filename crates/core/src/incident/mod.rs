@@ -9,6 +9,7 @@ pub mod decide;
 pub mod names;
 pub mod observation;
 pub mod reason;
+pub mod record_limits;
 pub mod transition;
 
 pub use decide::{Decision, Step, decide};

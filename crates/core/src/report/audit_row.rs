@@ -107,7 +107,11 @@ impl AuditRow {
                 .as_ref()
                 .map_or_else(|| "NotExecuted".to_owned(), |e| e.state.to_string()),
             total_tokens: usage.prompt_tokens.saturating_add(usage.completion_tokens),
-            cost_usd: if usage.cost_usd.is_empty() { "0.000000".to_owned() } else { usage.cost_usd },
+            cost_usd: if usage.cost_usd.is_empty() {
+                "0.000000".to_owned()
+            } else {
+                usage.cost_usd
+            },
             duration_ms: duration_ms(&status),
             resolved: is_resolved(&status),
             human_intervention: needs_person(&status),
@@ -175,7 +179,10 @@ pub fn is_resolved(status: &IncidentStatus) -> bool {
 
 /// Whether a person must go on.
 pub fn needs_person(status: &IncidentStatus) -> bool {
-    let unknown = status.execution.as_ref().is_some_and(|e| e.state == ExecutionState::Unknown);
+    let unknown = status
+        .execution
+        .as_ref()
+        .is_some_and(|e| e.state == ExecutionState::Unknown);
     unknown
         || matches!(
             status.outcome,

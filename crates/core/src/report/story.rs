@@ -128,10 +128,18 @@ impl CommandRow {
                 role: Role::RemediationPlanner,
                 lane,
                 argv: step.command.clone(),
-                state: if step.exit_code == Some(0) { "Succeeded" } else { "Failed" }.to_owned(),
+                state: if step.exit_code == Some(0) {
+                    "Succeeded"
+                } else {
+                    "Failed"
+                }
+                .to_owned(),
                 exit_code: step.exit_code,
                 duration_ms: step.duration_ms,
-                output_sha256: step.result.as_ref().map(|r| crate::incident::names::sha256(r.as_bytes())),
+                output_sha256: step
+                    .result
+                    .as_ref()
+                    .map(|r| crate::incident::names::sha256(r.as_bytes())),
                 evidence: step.evidence.clone(),
                 action: Some(step.action.clone()),
                 result: step.result.clone(),

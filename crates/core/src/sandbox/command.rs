@@ -23,6 +23,7 @@ use strum::{AsRefStr, Display, EnumIter, EnumString};
 )]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
+#[allow(missing_docs, reason = "each variant is the kind of that name")]
 pub enum Resource {
     Pods,
     Deployments,

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapProjection, ConfigMapVolumeSource, Container, DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource,
-    KeyToPath, ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource, ResourceRequirements,
-    SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
+    Capabilities, ConfigMapProjection, ConfigMapVolumeSource, Container, DownwardAPIProjection, DownwardAPIVolumeFile,
+    EmptyDirVolumeSource, KeyToPath, ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec,
+    ProjectedVolumeSource, ResourceRequirements, SeccompProfile, SecurityContext, ServiceAccountTokenProjection,
+    Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -83,8 +84,14 @@ impl Work {
     /// The lane.
     pub fn lane(&self) -> Lane {
         match self {
-            Self::Request { lane: RequestLane::Observe, .. } => Lane::Observe,
-            Self::Request { lane: RequestLane::Analyze, .. } => Lane::Analyze,
+            Self::Request {
+                lane: RequestLane::Observe,
+                ..
+            } => Lane::Observe,
+            Self::Request {
+                lane: RequestLane::Analyze,
+                ..
+            } => Lane::Analyze,
             Self::Approval { rollback: false, .. } => Lane::Remediate,
             Self::Approval { rollback: true, .. } => Lane::Rollback,
         }
@@ -92,8 +99,14 @@ impl Work {
 
     fn service_account(&self) -> &'static str {
         match self {
-            Self::Request { lane: RequestLane::Analyze, .. } => "analyze",
-            Self::Request { role: Role::CodeAnalyst, .. } => "code-analyst",
+            Self::Request {
+                lane: RequestLane::Analyze,
+                ..
+            } => "analyze",
+            Self::Request {
+                role: Role::CodeAnalyst,
+                ..
+            } => "code-analyst",
             Self::Request { .. } => "sre-investigator",
             Self::Approval { .. } => "remediation-executor",
         }
@@ -134,7 +147,11 @@ pub fn build(plan: &JobPlan) -> Job {
             // A collected Job is deleted by the operator; this is for what it forgot.
             ttl_seconds_after_finished: Some(3600),
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta { labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() }),
+                metadata: Some(ObjectMeta {
+                    labels: Some(labels),
+                    annotations: Some(annotations),
+                    ..ObjectMeta::default()
+                }),
                 spec: Some(pod(plan)),
             },
             ..JobSpec::default()
@@ -159,7 +176,10 @@ fn pod(plan: &JobPlan) -> PodSpec {
             run_as_user: Some(1000),
             run_as_group: Some(1000),
             fs_group: Some(1000),
-            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
             ..PodSecurityContext::default()
         }),
         containers: vec![Container {
@@ -179,8 +199,14 @@ fn pod(plan: &JobPlan) -> PodSpec {
                 read_only_root_filesystem: Some(true),
                 run_as_non_root: Some(true),
                 run_as_user: Some(1000),
-                capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
-                seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+                capabilities: Some(Capabilities {
+                    drop: Some(vec!["ALL".to_owned()]),
+                    add: None,
+                }),
+                seccomp_profile: Some(SeccompProfile {
+                    type_: "RuntimeDefault".to_owned(),
+                    localhost_profile: None,
+                }),
                 ..SecurityContext::default()
             }),
             volume_mounts: Some(mounts),
@@ -199,18 +225,28 @@ fn args(work: &Work) -> Vec<String> {
     let lane = work.lane().to_string();
     match work {
         Work::Request { .. } => vec![lane],
-        Work::Approval { namespace, name, uid, .. } => vec![lane, namespace.clone(), name.clone(), uid.clone()],
+        Work::Approval {
+            namespace, name, uid, ..
+        } => vec![lane, namespace.clone(), name.clone(), uid.clone()],
     }
 }
 
 fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
-    VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), read_only: Some(read_only), ..VolumeMount::default() }
+    VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: Some(read_only),
+        ..VolumeMount::default()
+    }
 }
 
 fn volumes(work: &Work) -> (Vec<Volume>, Vec<VolumeMount>) {
     let mut volumes = vec![Volume {
         name: "tmp".to_owned(),
-        empty_dir: Some(EmptyDirVolumeSource { medium: Some("Memory".to_owned()), size_limit: Some(Quantity("100Mi".to_owned())) }),
+        empty_dir: Some(EmptyDirVolumeSource {
+            medium: Some("Memory".to_owned()),
+            size_limit: Some(Quantity("100Mi".to_owned())),
+        }),
         ..Volume::default()
     }];
     let mut mounts = vec![mount("tmp", "/tmp", false)];
@@ -235,7 +271,11 @@ fn config_map(volume: &str, name: &str, key: &str) -> Volume {
         name: volume.to_owned(),
         config_map: Some(ConfigMapVolumeSource {
             name: name.to_owned(),
-            items: Some(vec![KeyToPath { key: key.to_owned(), path: key.to_owned(), mode: None }]),
+            items: Some(vec![KeyToPath {
+                key: key.to_owned(),
+                path: key.to_owned(),
+                mode: None,
+            }]),
             ..ConfigMapVolumeSource::default()
         }),
         ..Volume::default()
@@ -256,7 +296,11 @@ fn token() -> Volume {
         VolumeProjection {
             config_map: Some(ConfigMapProjection {
                 name: "kube-root-ca.crt".to_owned(),
-                items: Some(vec![KeyToPath { key: "ca.crt".to_owned(), path: "ca.crt".to_owned(), mode: None }]),
+                items: Some(vec![KeyToPath {
+                    key: "ca.crt".to_owned(),
+                    path: "ca.crt".to_owned(),
+                    mode: None,
+                }]),
                 ..ConfigMapProjection::default()
             }),
             ..VolumeProjection::default()
@@ -265,7 +309,10 @@ fn token() -> Volume {
             downward_api: Some(DownwardAPIProjection {
                 items: Some(vec![DownwardAPIVolumeFile {
                     path: "namespace".to_owned(),
-                    field_ref: Some(ObjectFieldSelector { field_path: "metadata.namespace".to_owned(), api_version: None }),
+                    field_ref: Some(ObjectFieldSelector {
+                        field_path: "metadata.namespace".to_owned(),
+                        api_version: None,
+                    }),
                     ..DownwardAPIVolumeFile::default()
                 }]),
             }),
@@ -274,7 +321,10 @@ fn token() -> Volume {
     ];
     Volume {
         name: "token".to_owned(),
-        projected: Some(ProjectedVolumeSource { sources: Some(sources), default_mode: None }),
+        projected: Some(ProjectedVolumeSource {
+            sources: Some(sources),
+            default_mode: None,
+        }),
         ..Volume::default()
     }
 }

@@ -27,24 +27,41 @@ pub enum PodOutcome {
 
 /// Reads a pod's status.
 pub fn of(pod: &Pod) -> PodOutcome {
-    let Some(status) = &pod.status else { return PodOutcome::Running };
+    let Some(status) = &pod.status else {
+        return PodOutcome::Running;
+    };
     let container = status.container_statuses.iter().flatten().next();
-    if let Some(terminated) = container.and_then(|c| c.state.as_ref()).and_then(|s| s.terminated.as_ref()) {
+    if let Some(terminated) = container
+        .and_then(|c| c.state.as_ref())
+        .and_then(|s| s.terminated.as_ref())
+    {
         let reason = terminated.reason.clone().unwrap_or_default();
         return match reason.as_str() {
-            "OOMKilled" => failed(Reason::SandboxOutOfMemory, "the runner's container was killed at its memory limit"),
+            "OOMKilled" => failed(
+                Reason::SandboxOutOfMemory,
+                "the runner's container was killed at its memory limit",
+            ),
             // The container runtime could not start it.
             "StartError" | "ContainerCannotRun" => {
                 failed(Reason::SandboxFailed, &terminated.message.clone().unwrap_or(reason))
             }
             _ if status.reason.as_deref() == Some("DeadlineExceeded") => deadline(),
-            _ => PodOutcome::Ended { exit_code: terminated.exit_code, termination: terminated.message.clone() },
+            _ => PodOutcome::Ended {
+                exit_code: terminated.exit_code,
+                termination: terminated.message.clone(),
+            },
         };
     }
-    if let Some(waiting) = container.and_then(|c| c.state.as_ref()).and_then(|s| s.waiting.as_ref()) {
+    if let Some(waiting) = container
+        .and_then(|c| c.state.as_ref())
+        .and_then(|s| s.waiting.as_ref())
+    {
         let message = waiting.message.clone().unwrap_or_default();
         match waiting.reason.as_deref() {
-            Some(reason @ ("ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError")) => {
+            Some(
+                reason @ ("ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull"
+                | "ImageInspectError"),
+            ) => {
                 return failed(Reason::SandboxImagePullFailed, &format!("{reason}: {message}"));
             }
             Some(reason @ ("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError")) => {
@@ -56,11 +73,18 @@ pub fn of(pod: &Pod) -> PodOutcome {
     if status.phase.as_deref() == Some("Failed") {
         return match status.reason.as_deref() {
             Some("DeadlineExceeded") => deadline(),
-            Some(reason) => failed(Reason::SandboxFailed, &format!("{reason}: {}", status.message.clone().unwrap_or_default())),
+            Some(reason) => failed(
+                Reason::SandboxFailed,
+                &format!("{reason}: {}", status.message.clone().unwrap_or_default()),
+            ),
             None => failed(Reason::SandboxFailed, "the pod failed and left no word"),
         };
     }
-    let unschedulable = status.conditions.iter().flatten().find(|c| c.type_ == "PodScheduled" && c.status == "False");
+    let unschedulable = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|c| c.type_ == "PodScheduled" && c.status == "False");
     if let (Some(condition), Some("Pending")) = (unschedulable, status.phase.as_deref())
         && pod.metadata.deletion_timestamp.is_some()
     {
@@ -70,7 +94,10 @@ pub fn of(pod: &Pod) -> PodOutcome {
 }
 
 fn failed(reason: Reason, message: &str) -> PodOutcome {
-    PodOutcome::Failed { reason, message: message.to_owned() }
+    PodOutcome::Failed {
+        reason,
+        message: message.to_owned(),
+    }
 }
 
 fn deadline() -> PodOutcome {
@@ -93,7 +120,9 @@ mod tests {
     #[test]
     fn an_image_that_cannot_be_pulled_is_told_as_that_while_the_pod_is_still_pending() {
         let waiting = serde_json::json!({ "waiting": { "reason": "ErrImagePull", "message": "not found" } });
-        let seen = of(&pod(serde_json::json!({ "phase": "Pending", "containerStatuses": container(waiting) })));
+        let seen = of(&pod(
+            serde_json::json!({ "phase": "Pending", "containerStatuses": container(waiting) }),
+        ));
         assert_eq!(seen, failed(Reason::SandboxImagePullFailed, "ErrImagePull: not found"));
     }
 
@@ -101,12 +130,23 @@ mod tests {
     fn an_end_at_the_memory_limit_and_an_end_at_the_deadline_are_told_apart() {
         let oom = serde_json::json!({ "terminated": { "reason": "OOMKilled", "exitCode": 137 } });
         assert!(matches!(
-            of(&pod(serde_json::json!({ "phase": "Failed", "containerStatuses": container(oom) }))),
-            PodOutcome::Failed { reason: Reason::SandboxOutOfMemory, .. }
+            of(&pod(
+                serde_json::json!({ "phase": "Failed", "containerStatuses": container(oom) })
+            )),
+            PodOutcome::Failed {
+                reason: Reason::SandboxOutOfMemory,
+                ..
+            }
         ));
         let killed = serde_json::json!({ "terminated": { "reason": "Error", "exitCode": 137 } });
         let late = serde_json::json!({ "phase": "Failed", "reason": "DeadlineExceeded", "containerStatuses": container(killed) });
-        assert!(matches!(of(&pod(late)), PodOutcome::Failed { reason: Reason::SandboxTimedOut, .. }));
+        assert!(matches!(
+            of(&pod(late)),
+            PodOutcome::Failed {
+                reason: Reason::SandboxTimedOut,
+                ..
+            }
+        ));
     }
 
     #[test]

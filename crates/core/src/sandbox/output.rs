@@ -104,16 +104,25 @@ impl Printer {
 
     /// What goes into the termination message.
     pub fn termination(self) -> Termination {
-        Termination { lines: self.lines, sha256: format!("sha256:{}", hex::encode(self.hash.finalize())), fault: None, message: None }
+        Termination {
+            lines: self.lines,
+            sha256: format!("sha256:{}", hex::encode(self.hash.finalize())),
+            fault: None,
+            message: None,
+        }
     }
 }
 
 /// Reads a pod's log. Every line must be the runner's, in order and whole.
 pub fn parse_log(log: &str, termination: Option<&str>, nonce: &str) -> Result<Vec<OutputLine>, OutputFault> {
-    let termination: Termination =
-        termination.and_then(|text| serde_json::from_str(text).ok()).ok_or(OutputFault::NoTermination)?;
+    let termination: Termination = termination
+        .and_then(|text| serde_json::from_str(text).ok())
+        .ok_or(OutputFault::NoTermination)?;
     if let Some(fault) = termination.fault {
-        return Err(OutputFault::Runner { fault, message: termination.message.unwrap_or_default() });
+        return Err(OutputFault::Runner {
+            fault,
+            message: termination.message.unwrap_or_default(),
+        });
     }
     // Lines are JSON: escaping can at most multiply what a pod may print.
     if log.len() > super::request::POD_BYTES_MAX.saturating_mul(2) {
@@ -127,7 +136,10 @@ pub fn parse_log(log: &str, termination: Option<&str>, nonce: &str) -> Result<Ve
         let line: OutputLine = match serde_json::from_str(text) {
             Ok(line) => line,
             Err(error) if error.is_eof() && number <= termination.lines => {
-                return Err(OutputFault::Cut { found: number.saturating_sub(1), expected: termination.lines });
+                return Err(OutputFault::Cut {
+                    found: number.saturating_sub(1),
+                    expected: termination.lines,
+                });
             }
             Err(_) => return Err(OutputFault::Forged(number)),
         };
@@ -140,7 +152,10 @@ pub fn parse_log(log: &str, termination: Option<&str>, nonce: &str) -> Result<Ve
     }
     let found = u32::try_from(lines.len()).unwrap_or(u32::MAX);
     if found < termination.lines {
-        return Err(OutputFault::Cut { found, expected: termination.lines });
+        return Err(OutputFault::Cut {
+            found,
+            expected: termination.lines,
+        });
     }
     if format!("sha256:{}", hex::encode(hash.finalize())) != termination.sha256 {
         return Err(OutputFault::DigestMismatch);
@@ -180,16 +195,25 @@ mod tests {
     fn what_was_printed_is_read_back() {
         let (log, termination) = printed(&["a", "b\nc"]);
         let lines = parse_log(&log, Some(&termination), NONCE).unwrap();
-        assert_eq!(lines.iter().map(|l| l.output.as_str()).collect::<Vec<_>>(), ["a", "b\nc"]);
+        assert_eq!(
+            lines.iter().map(|l| l.output.as_str()).collect::<Vec<_>>(),
+            ["a", "b\nc"]
+        );
     }
 
     #[test]
     fn a_log_that_lost_its_end_is_cut() {
         let (log, termination) = printed(&["a", "b", "c"]);
         let two: String = log.lines().take(2).map(|l| format!("{l}\n")).collect();
-        assert_eq!(parse_log(&two, Some(&termination), NONCE), Err(OutputFault::Cut { found: 2, expected: 3 }));
+        assert_eq!(
+            parse_log(&two, Some(&termination), NONCE),
+            Err(OutputFault::Cut { found: 2, expected: 3 })
+        );
         let half = &log[..log.len() - 40];
-        assert_eq!(parse_log(half, Some(&termination), NONCE), Err(OutputFault::Cut { found: 2, expected: 3 }));
+        assert_eq!(
+            parse_log(half, Some(&termination), NONCE),
+            Err(OutputFault::Cut { found: 2, expected: 3 })
+        );
     }
 
     #[test]
@@ -199,15 +223,24 @@ mod tests {
         forged.nonce = "f".repeat(32);
         forged.sequence = 1;
         let forged = serde_json::to_string(&forged).unwrap();
-        assert_eq!(parse_log(&format!("{forged}\n{log}"), Some(&termination), NONCE), Err(OutputFault::Forged(1)));
-        assert_eq!(parse_log(&format!("{log}hello\n"), Some(&termination), NONCE), Err(OutputFault::Forged(2)));
+        assert_eq!(
+            parse_log(&format!("{forged}\n{log}"), Some(&termination), NONCE),
+            Err(OutputFault::Forged(1))
+        );
+        assert_eq!(
+            parse_log(&format!("{log}hello\n"), Some(&termination), NONCE),
+            Err(OutputFault::Forged(2))
+        );
     }
 
     #[test]
     fn a_changed_output_does_not_have_the_digest() {
         let (log, termination) = printed(&["replicas: 3"]);
         let changed = log.replace("replicas: 3", "replicas: 0");
-        assert_eq!(parse_log(&changed, Some(&termination), NONCE), Err(OutputFault::DigestMismatch));
+        assert_eq!(
+            parse_log(&changed, Some(&termination), NONCE),
+            Err(OutputFault::DigestMismatch)
+        );
     }
 
     #[test]
@@ -220,7 +253,10 @@ mod tests {
     #[test]
     fn the_runners_own_fault_is_passed_on() {
         let termination = r#"{"lines":0,"sha256":"","fault":"SandboxDegraded","message":"no Landlock"}"#;
-        let fault = OutputFault::Runner { fault: "SandboxDegraded".into(), message: "no Landlock".into() };
+        let fault = OutputFault::Runner {
+            fault: "SandboxDegraded".into(),
+            message: "no Landlock".into(),
+        };
         assert_eq!(parse_log("", Some(termination), NONCE), Err(fault));
     }
 }

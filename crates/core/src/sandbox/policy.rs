@@ -84,7 +84,12 @@ impl Resource {
     pub const fn is_cluster_scoped(self) -> bool {
         matches!(
             self,
-            Self::Namespaces | Self::Nodes | Self::PersistentVolumes | Self::StorageClasses | Self::IngressClasses | Self::PriorityClasses
+            Self::Namespaces
+                | Self::Nodes
+                | Self::PersistentVolumes
+                | Self::StorageClasses
+                | Self::IngressClasses
+                | Self::PriorityClasses
         )
     }
 
@@ -131,7 +136,10 @@ fn name(field: &'static str, value: &str) -> Result<(), PolicyRefusal> {
     if bytes.len() <= 253 && bytes.iter().all(|b| inner(*b)) && edge(bytes.first()) && edge(bytes.last()) {
         Ok(())
     } else {
-        Err(PolicyRefusal::Malformed { field, value: value.chars().take(64).collect() })
+        Err(PolicyRefusal::Malformed {
+            field,
+            value: value.chars().take(64).collect(),
+        })
     }
 }
 
@@ -141,24 +149,43 @@ fn evidence_id(value: &str) -> Result<(), PolicyRefusal> {
     if !rest.is_empty() && rest.len() <= 6 && rest.bytes().all(|b| b.is_ascii_digit()) {
         Ok(())
     } else {
-        Err(PolicyRefusal::Malformed { field: "evidence", value: value.chars().take(64).collect() })
+        Err(PolicyRefusal::Malformed {
+            field: "evidence",
+            value: value.chars().take(64).collect(),
+        })
     }
 }
 
 /// Checks a command against lane, role and tenancy, and renders it. The first element is the program.
-pub fn check(permissions: &Permissions, lane: Lane, tenancy: &Tenancy, command: &Command) -> Result<Vec<String>, PolicyRefusal> {
+pub fn check(
+    permissions: &Permissions,
+    lane: Lane,
+    tenancy: &Tenancy,
+    command: &Command,
+) -> Result<Vec<String>, PolicyRefusal> {
     if command.lane() != lane || !permissions.lanes.contains(&lane) {
-        return Err(PolicyRefusal::WrongLane { command: command.name(), lane });
+        return Err(PolicyRefusal::WrongLane {
+            command: command.name(),
+            lane,
+        });
     }
     if !permissions.commands.iter().any(|c| c == command.name()) {
         return Err(PolicyRefusal::CommandNotPermitted(command.name()));
     }
     let readable = |resource: Resource| {
-        if permissions.resources.contains(&resource) { Ok(()) } else { Err(PolicyRefusal::ResourceNotPermitted(resource)) }
+        if permissions.resources.contains(&resource) {
+            Ok(())
+        } else {
+            Err(PolicyRefusal::ResourceNotPermitted(resource))
+        }
     };
     let own = |namespace: &str| {
         name("namespace", namespace)?;
-        if tenancy.admits(namespace) { Ok(()) } else { Err(PolicyRefusal::ForeignNamespace(namespace.to_owned())) }
+        if tenancy.admits(namespace) {
+            Ok(())
+        } else {
+            Err(PolicyRefusal::ForeignNamespace(namespace.to_owned()))
+        }
     };
     let scoped = |resource: Resource, scope: &Scope| -> Result<Vec<String>, PolicyRefusal> {
         match scope {
@@ -172,14 +199,21 @@ pub fn check(permissions: &Permissions, lane: Lane, tenancy: &Tenancy, command: 
     };
     let words = |parts: &[&str]| parts.iter().map(|p| (*p).to_owned()).collect::<Vec<String>>();
     Ok(match command {
-        Command::Get { resources, scope, name: object } => {
+        Command::Get {
+            resources,
+            scope,
+            name: object,
+        } => {
             let mut flags = Vec::new();
             for resource in resources {
                 readable(*resource)?;
                 flags = scoped(*resource, scope)?;
             }
             let Some(first) = resources.first() else {
-                return Err(PolicyRefusal::Malformed { field: "resources", value: String::new() });
+                return Err(PolicyRefusal::Malformed {
+                    field: "resources",
+                    value: String::new(),
+                });
             };
             let kinds: Vec<&str> = resources.iter().map(|r| r.kubectl()).collect();
             let mut argv = words(&["kubectl", "get"]);
@@ -191,10 +225,18 @@ pub fn check(permissions: &Permissions, lane: Lane, tenancy: &Tenancy, command: 
                 None => argv.push(kinds.join(",")),
             }
             argv.extend(flags);
-            argv.extend(words(&["--output=json", "--show-managed-fields=true", "--ignore-not-found=false"]));
+            argv.extend(words(&[
+                "--output=json",
+                "--show-managed-fields=true",
+                "--ignore-not-found=false",
+            ]));
             argv
         }
-        Command::Describe { resource, scope, name: object } => {
+        Command::Describe {
+            resource,
+            scope,
+            name: object,
+        } => {
             readable(*resource)?;
             name("name", object)?;
             let mut argv = words(&["kubectl", "describe"]);
@@ -202,12 +244,21 @@ pub fn check(permissions: &Permissions, lane: Lane, tenancy: &Tenancy, command: 
             argv.extend(scoped(*resource, scope)?);
             argv
         }
-        Command::Logs { namespace, pod, container, previous, tail_lines } => {
+        Command::Logs {
+            namespace,
+            pod,
+            container,
+            previous,
+            tail_lines,
+        } => {
             own(namespace)?;
             name("pod", pod)?;
             name("container", container)?;
             if *tail_lines == 0 || *tail_lines > TAIL_LINES_MAX {
-                return Err(PolicyRefusal::Malformed { field: "tailLines", value: tail_lines.to_string() });
+                return Err(PolicyRefusal::Malformed {
+                    field: "tailLines",
+                    value: tail_lines.to_string(),
+                });
             }
             let mut argv = words(&["kubectl", "logs", "--timestamps"]);
             argv.push(format!("--namespace={namespace}"));
@@ -226,9 +277,21 @@ pub fn check(permissions: &Permissions, lane: Lane, tenancy: &Tenancy, command: 
             argv
         }
         Command::TopNodes => words(&["kubectl", "top", "nodes", "--no-headers"]),
-        Command::RolloutHistory { resource, namespace, name: object } | Command::RolloutStatus { resource, namespace, name: object } => {
+        Command::RolloutHistory {
+            resource,
+            namespace,
+            name: object,
+        }
+        | Command::RolloutStatus {
+            resource,
+            namespace,
+            name: object,
+        } => {
             readable(*resource)?;
-            if !matches!(resource, Resource::Deployments | Resource::StatefulSets | Resource::DaemonSets) {
+            if !matches!(
+                resource,
+                Resource::Deployments | Resource::StatefulSets | Resource::DaemonSets
+            ) {
                 return Err(PolicyRefusal::WrongScope(*resource));
             }
             own(namespace)?;
@@ -245,7 +308,10 @@ pub fn check(permissions: &Permissions, lane: Lane, tenancy: &Tenancy, command: 
         Command::Grep { pattern, evidence } => {
             evidence_id(evidence)?;
             if pattern.is_empty() || pattern.len() > 512 || pattern.contains('\0') || pattern.contains('\n') {
-                return Err(PolicyRefusal::Malformed { field: "pattern", value: pattern.chars().take(64).collect() });
+                return Err(PolicyRefusal::Malformed {
+                    field: "pattern",
+                    value: pattern.chars().take(64).collect(),
+                });
             }
             let mut argv = words(&["grep", "--extended-regexp", "--line-number", "--max-count=500"]);
             argv.push(format!("--regexp={pattern}"));
@@ -255,8 +321,15 @@ pub fn check(permissions: &Permissions, lane: Lane, tenancy: &Tenancy, command: 
         }
         Command::Script { script, evidence } => {
             let mut argv = match script {
-                super::command::Script::LogTemplates => words(&["awk", "--sandbox", "--file=/usr/local/lib/firewatch/log-templates.awk", "--"]),
-                super::command::Script::StackTraces => words(&["python3", "-I", "-S", "/usr/local/lib/firewatch/stack-traces.py"]),
+                super::command::Script::LogTemplates => words(&[
+                    "awk",
+                    "--sandbox",
+                    "--file=/usr/local/lib/firewatch/log-templates.awk",
+                    "--",
+                ]),
+                super::command::Script::StackTraces => {
+                    words(&["python3", "-I", "-S", "/usr/local/lib/firewatch/stack-traces.py"])
+                }
             };
             for id in evidence {
                 evidence_id(id)?;
@@ -282,37 +355,73 @@ mod tests {
     }
 
     fn logs(namespace: &str, pod: &str) -> Command {
-        Command::Logs { namespace: namespace.into(), pod: pod.into(), container: "c".into(), previous: true, tail_lines: 100 }
+        Command::Logs {
+            namespace: namespace.into(),
+            pod: pod.into(),
+            container: "c".into(),
+            previous: true,
+            tail_lines: 100,
+        }
     }
 
     #[test]
     fn a_command_becomes_an_argv_without_a_shell() {
         let argv = sre(&logs("shop", "web-1")).unwrap();
-        assert_eq!(argv.join(" "), "kubectl logs --timestamps --namespace=shop --container=c --tail=100 --previous pods/web-1");
+        assert_eq!(
+            argv.join(" "),
+            "kubectl logs --timestamps --namespace=shop --container=c --tail=100 --previous pods/web-1"
+        );
     }
 
     #[test]
     fn another_namespace_is_refused() {
-        assert_eq!(sre(&logs("payments", "web-1")), Err(PolicyRefusal::ForeignNamespace("payments".into())));
+        assert_eq!(
+            sre(&logs("payments", "web-1")),
+            Err(PolicyRefusal::ForeignNamespace("payments".into()))
+        );
     }
 
     #[test]
     fn an_option_in_place_of_a_name_is_refused() {
-        for bad in ["--kubeconfig=/tmp/x", "-A", "a b", "a;b", "$(id)", "", "A", "a/../b", "a\nb"] {
-            assert!(matches!(sre(&logs("shop", bad)), Err(PolicyRefusal::Malformed { .. })), "{bad}");
+        for bad in [
+            "--kubeconfig=/tmp/x",
+            "-A",
+            "a b",
+            "a;b",
+            "$(id)",
+            "",
+            "A",
+            "a/../b",
+            "a\nb",
+        ] {
+            assert!(
+                matches!(sre(&logs("shop", bad)), Err(PolicyRefusal::Malformed { .. })),
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn a_namespaced_kind_is_never_read_across_the_cluster() {
-        let command = Command::Get { resources: vec![Resource::ConfigMaps], scope: Scope::Cluster, name: None };
+        let command = Command::Get {
+            resources: vec![Resource::ConfigMaps],
+            scope: Scope::Cluster,
+            name: None,
+        };
         assert_eq!(sre(&command), Err(PolicyRefusal::WrongScope(Resource::ConfigMaps)));
     }
 
     #[test]
     fn the_commander_and_the_planner_run_nothing() {
         for role in [Role::Commander, Role::RemediationPlanner] {
-            for command in [logs("shop", "web-1"), Command::TopNodes, Command::Grep { pattern: "x".into(), evidence: "E1".into() }] {
+            for command in [
+                logs("shop", "web-1"),
+                Command::TopNodes,
+                Command::Grep {
+                    pattern: "x".into(),
+                    evidence: "E1".into(),
+                },
+            ] {
                 assert!(check(&Permissions::of(role), command.lane(), &own(), &command).is_err());
             }
         }
@@ -321,7 +430,10 @@ mod tests {
     #[test]
     fn a_command_does_not_run_in_another_lane() {
         let permissions = Permissions::of(Role::CodeAnalyst);
-        let grep = Command::Grep { pattern: "x".into(), evidence: "E1".into() };
+        let grep = Command::Grep {
+            pattern: "x".into(),
+            evidence: "E1".into(),
+        };
         assert!(check(&permissions, Lane::Observe, &own(), &grep).is_err());
         assert!(check(&permissions, Lane::Analyze, &own(), &grep).is_ok());
     }

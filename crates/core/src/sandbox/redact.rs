@@ -77,19 +77,29 @@ pub fn redact(text: &str) -> Redacted {
             .pattern
             .replace_all(&text, |found: &Captures<'_>| {
                 let whole = found.get(0).map_or("", |m| m.as_str());
-                let Some(secret) = found.get(rule.group) else { return whole.to_owned() };
+                let Some(secret) = found.get(rule.group) else {
+                    return whole.to_owned();
+                };
                 if rule.group > 0 && HARMLESS.as_ref().is_some_and(|h| h.is_match(secret.as_str())) {
                     return whole.to_owned();
                 }
                 count = count.saturating_add(1);
                 let start = found.get(0).map_or(0, |m| m.start());
                 let (before, after) = (secret.start().saturating_sub(start), secret.end().saturating_sub(start));
-                format!("{}[redacted:{}]{}", whole.get(..before).unwrap_or_default(), rule.kind, whole.get(after..).unwrap_or_default())
+                format!(
+                    "{}[redacted:{}]{}",
+                    whole.get(..before).unwrap_or_default(),
+                    rule.kind,
+                    whole.get(after..).unwrap_or_default()
+                )
             })
             .into_owned();
         text = Cow::Owned(replaced);
     }
-    Redacted { text: text.into_owned(), count }
+    Redacted {
+        text: text.into_owned(),
+        count,
+    }
 }
 
 #[cfg(test)]
@@ -105,17 +115,29 @@ mod tests {
     #[test]
     fn secrets_are_taken_out_of_logs_objects_and_connection_strings() {
         let secrets = [
-            ("connecting to postgres://app:hunter2secret@db:5432/shop", "hunter2secret"),
+            (
+                "connecting to postgres://app:hunter2secret@db:5432/shop",
+                "hunter2secret",
+            ),
             ("password=correcthorse", "correcthorse"),
             (r#"{"name":"DB_PASSWORD","value":"s3cr3t-value"}"#, "s3cr3t-value"),
             (r#"{"client_secret": "abcdef123456"}"#, "abcdef123456"),
             ("Authorization: Bearer abcdefghijklmnop", "abcdefghijklmnop"),
             ("AWS key AKIAIOSFODNN7EXAMPLE was used", "AKIAIOSFODNN7EXAMPLE"),
-            ("token ghp_abcdefghijklmnopqrstuvwxyz0123456789", "ghp_abcdefghijklmnopqrstuvwxyz0123456789"),
+            (
+                "token ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+                "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+            ),
             ("Server=db;User=app;Password=Sup3rSecret;", "Sup3rSecret"),
             ("--token abcdef0123456789", "abcdef0123456789"),
-            ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "MIIE"),
-            ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U", "dozjgNryP4J3jVmNHl0w5N"),
+            (
+                "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
+                "MIIE",
+            ),
+            (
+                "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+                "dozjgNryP4J3jVmNHl0w5N",
+            ),
         ];
         for (text, secret) in secrets {
             let redacted = redact(text);

@@ -53,17 +53,35 @@ pub struct RequestedCommand {
 
 impl SandboxRequest {
     /// A batch, with those commands left out that the policy refuses; the refusals are returned with it.
-    pub fn new(nonce: String, role: Role, lane: Lane, tenancy: Tenancy, commands: &[Command]) -> (Self, Vec<(Command, PolicyRefusal)>) {
+    pub fn new(
+        nonce: String,
+        role: Role,
+        lane: Lane,
+        tenancy: Tenancy,
+        commands: &[Command],
+    ) -> (Self, Vec<(Command, PolicyRefusal)>) {
         let permissions = Permissions::of(role);
         let mut refused = Vec::new();
         let mut admitted = Vec::new();
         for command in commands {
             match policy::check(&permissions, lane, &tenancy, command) {
-                Ok(_) => admitted
-                    .push(RequestedCommand { id: format!("c{}", admitted.len().saturating_add(1)), command: command.clone() }),
+                Ok(_) => admitted.push(RequestedCommand {
+                    id: format!("c{}", admitted.len().saturating_add(1)),
+                    command: command.clone(),
+                }),
                 Err(refusal) => refused.push((command.clone(), refusal)),
             }
         }
-        (Self { version: VERSION, nonce, role, lane, tenancy, commands: admitted }, refused)
+        (
+            Self {
+                version: VERSION,
+                nonce,
+                role,
+                lane,
+                tenancy,
+                commands: admitted,
+            },
+            refused,
+        )
     }
 }

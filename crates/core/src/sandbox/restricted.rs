@@ -15,7 +15,10 @@ pub fn violations(pod: &PodSpec) -> Vec<String> {
     deny(pod.host_pid == Some(true), "hostPID");
     deny(pod.host_ipc == Some(true), "hostIPC");
     let context = pod.security_context.clone().unwrap_or_default();
-    deny(context.windows_options.as_ref().and_then(|w| w.host_process) == Some(true), "hostProcess");
+    deny(
+        context.windows_options.as_ref().and_then(|w| w.host_process) == Some(true),
+        "hostProcess",
+    );
     deny(context.run_as_user == Some(0), "runAsUser 0");
     for sysctl in context.sysctls.iter().flatten() {
         deny(!SAFE_SYSCTLS.contains(&sysctl.name.as_str()), "an unsafe sysctl");
@@ -48,7 +51,9 @@ fn selinux_is_odd(options: Option<&k8s_openapi::api::core::v1::SELinuxOptions>) 
     options.is_some_and(|o| {
         o.user.is_some()
             || o.role.is_some()
-            || o.type_.as_deref().is_some_and(|t| !matches!(t, "" | "container_t" | "container_init_t" | "container_kvm_t"))
+            || o.type_
+                .as_deref()
+                .is_some_and(|t| !matches!(t, "" | "container_t" | "container_init_t" | "container_kvm_t"))
     })
 }
 
@@ -73,18 +78,40 @@ fn of_container(container: &Container, pod: &PodSecurityContext) -> Vec<String> 
         }
     };
     deny(own.privileged == Some(true), "privileged");
-    deny(own.allow_privilege_escalation != Some(false), "allowPrivilegeEscalation is not false");
-    deny(!own.run_as_non_root.or(pod.run_as_non_root).unwrap_or(false), "runAsNonRoot is not true");
+    deny(
+        own.allow_privilege_escalation != Some(false),
+        "allowPrivilegeEscalation is not false",
+    );
+    deny(
+        !own.run_as_non_root.or(pod.run_as_non_root).unwrap_or(false),
+        "runAsNonRoot is not true",
+    );
     deny(own.run_as_user.or(pod.run_as_user) == Some(0), "runAsUser 0");
     deny(own.proc_mount.as_deref().is_some_and(|p| p != "Default"), "procMount");
     deny(selinux_is_odd(own.se_linux_options.as_ref()), "SELinux options");
     let profile = own.seccomp_profile.as_ref().or(pod.seccomp_profile.as_ref());
-    deny(!profile.is_some_and(|p| matches!(p.type_.as_str(), "RuntimeDefault" | "Localhost")), "seccompProfile");
+    deny(
+        !profile.is_some_and(|p| matches!(p.type_.as_str(), "RuntimeDefault" | "Localhost")),
+        "seccompProfile",
+    );
     let capabilities = own.capabilities.unwrap_or_default();
-    deny(!capabilities.drop.iter().flatten().any(|c| c == "ALL"), "capabilities are not dropped");
-    deny(capabilities.add.iter().flatten().any(|c| c != "NET_BIND_SERVICE"), "capabilities are added");
-    deny(container.ports.iter().flatten().any(|p| p.host_port.unwrap_or(0) != 0), "hostPort");
-    let probes = [&container.liveness_probe, &container.readiness_probe, &container.startup_probe];
+    deny(
+        !capabilities.drop.iter().flatten().any(|c| c == "ALL"),
+        "capabilities are not dropped",
+    );
+    deny(
+        capabilities.add.iter().flatten().any(|c| c != "NET_BIND_SERVICE"),
+        "capabilities are added",
+    );
+    deny(
+        container.ports.iter().flatten().any(|p| p.host_port.unwrap_or(0) != 0),
+        "hostPort",
+    );
+    let probes = [
+        &container.liveness_probe,
+        &container.readiness_probe,
+        &container.startup_probe,
+    ];
     let hosted = probes.into_iter().flatten().any(|p| {
         p.http_get.as_ref().is_some_and(|h| h.host.is_some()) || p.tcp_socket.as_ref().is_some_and(|t| t.host.is_some())
     });
@@ -110,10 +137,18 @@ mod tests {
         let lane = prop_oneof![Just(RequestLane::Observe), Just(RequestLane::Analyze)];
         let evidence = prop::collection::vec(((1_u32..999).prop_map(|n| format!("E{n}")), name()), 0..4);
         prop_oneof![
-            (role, lane, name(), evidence)
-                .prop_map(|(role, lane, request, evidence)| Work::Request { role, lane, request, evidence }),
-            (any::<bool>(), name(), name(), name())
-                .prop_map(|(rollback, namespace, name, uid)| Work::Approval { rollback, namespace, name, uid }),
+            (role, lane, name(), evidence).prop_map(|(role, lane, request, evidence)| Work::Request {
+                role,
+                lane,
+                request,
+                evidence
+            }),
+            (any::<bool>(), name(), name(), name()).prop_map(|(rollback, namespace, name, uid)| Work::Approval {
+                rollback,
+                namespace,
+                name,
+                uid
+            }),
         ]
     }
 
@@ -144,7 +179,12 @@ mod tests {
             image: "i".into(),
             incident_uid: "u".into(),
             incident: "n/i".into(),
-            work: Work::Approval { rollback: false, namespace: "n".into(), name: "a".into(), uid: "u".into() },
+            work: Work::Approval {
+                rollback: false,
+                namespace: "n".into(),
+                name: "a".into(),
+                uid: "u".into(),
+            },
         };
         let good = build(&plan).spec.unwrap().template.spec.unwrap();
         let broken: [fn(&mut PodSpec); 8] = [
@@ -152,7 +192,13 @@ mod tests {
             |p| p.host_pid = Some(true),
             |p| p.containers[0].security_context = None,
             |p| p.containers[0].security_context.as_mut().unwrap().privileged = Some(true),
-            |p| p.containers[0].security_context.as_mut().unwrap().allow_privilege_escalation = None,
+            |p| {
+                p.containers[0]
+                    .security_context
+                    .as_mut()
+                    .unwrap()
+                    .allow_privilege_escalation = None
+            },
             |p| p.containers[0].security_context.as_mut().unwrap().capabilities = None,
             |p| p.volumes.as_mut().unwrap()[0].empty_dir = None,
             |p| p.containers[0].security_context.as_mut().unwrap().run_as_user = Some(0),

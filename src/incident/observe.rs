@@ -1,0 +1,138 @@
+//! One look at an incident and at what belongs to it. Reads only; called by `reconcile` before each decision.
+
+use std::collections::BTreeMap;
+
+use firewatch_core::api::approval::RemediationApproval;
+use firewatch_core::api::status::{JobRef, JobState};
+use firewatch_core::api::{ActionType, Decision, Incident, Phase, Risk};
+use firewatch_core::incident::observation::{ApprovalFacts, JobFacts, Observation, PolicyFacts};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::jiff::Timestamp;
+use kube::{Api, ResourceExt};
+
+use super::context::Context;
+use super::reconcile::Error;
+use super::record;
+use crate::approval::policies;
+use crate::sandbox::outcomes;
+
+/// What was seen, owned.
+pub struct Observed {
+    now: Timestamp,
+    /// What the policy says, with what planning needs of it.
+    pub policy: PolicyView,
+    guard_intact: bool,
+    jobs: BTreeMap<String, JobFacts>,
+    approval: ApprovalFacts,
+    approval_stored: bool,
+    has_capacity: bool,
+}
+
+/// The policy that holds in the incident's namespace.
+pub struct PolicyView {
+    /// What `decide` knows of it.
+    pub facts: PolicyFacts,
+    /// How long a plan waits.
+    pub approval_ttl_seconds: i64,
+    /// Which actions may be planned; empty: all.
+    pub allowed_actions: Vec<ActionType>,
+    /// How many people must approve, where the policy says.
+    pub approvals: Option<i32>,
+}
+
+impl PolicyView {
+    /// How many people must approve a plan of this risk.
+    pub fn required_approvals(&self, risk: Risk) -> i32 {
+        self.approvals.unwrap_or(if risk == Risk::High { 2 } else { 1 })
+    }
+}
+
+impl Observed {
+    /// In the form in which `decide` reads it.
+    pub fn as_observation<'a>(&self, incident: &'a Incident) -> Observation<'a> {
+        static EMPTY: std::sync::LazyLock<firewatch_core::api::IncidentStatus> =
+            std::sync::LazyLock::new(Default::default);
+        Observation {
+            now: self.now,
+            spec: &incident.spec,
+            status: incident.status.as_ref().unwrap_or(&EMPTY),
+            deleting_since: incident.metadata.deletion_timestamp.as_ref().map(|t| t.0),
+            policy: self.policy.facts.clone(),
+            guard_intact: self.guard_intact,
+            jobs: self.jobs.clone(),
+            approval: self.approval.clone(),
+            approval_stored: self.approval_stored,
+            has_capacity: self.has_capacity,
+        }
+    }
+
+    /// Whether an executor's pod took the plan.
+    pub fn is_claimed(&self) -> bool {
+        matches!(&self.approval, ApprovalFacts::Found { claim: Some(_), .. })
+    }
+}
+
+/// Looks.
+pub async fn observe(ctx: &Context, incident: &Incident) -> Result<Observed, Error> {
+    let status = incident.status.clone().unwrap_or_default();
+    let namespace = incident.namespace().unwrap_or_default();
+    let labels = match Api::<Namespace>::all(ctx.client.clone()).get_opt(&namespace).await? {
+        Some(found) => found.labels().clone(),
+        None => BTreeMap::new(),
+    };
+    let mut jobs = BTreeMap::new();
+    for JobRef { name, .. } in status.jobs.iter().filter(|j| j.state == JobState::Running) {
+        jobs.insert(name.clone(), outcomes::look(ctx, name).await?);
+    }
+    let found = approval(ctx, incident).await?;
+    let approval_stored = match &found {
+        Some(approval) if approval.spec.decision != Decision::Pending => {
+            super::relay::approval_stored(ctx, incident, approval).await
+        }
+        _ => false,
+    };
+    let active = ctx.incidents.state().iter().filter(|i| record::is_active(i)).count();
+    let began = !matches!(status.phase, Phase::Pending | Phase::Blocked);
+    Ok(Observed {
+        now: Timestamp::now(),
+        policy: policies::view(ctx, &labels),
+        guard_intact: ctx.guard.state().await.is_some_and(|g| g.intact),
+        jobs,
+        approval: facts(incident, found),
+        approval_stored,
+        has_capacity: began || active < ctx.config.max_concurrent,
+    })
+}
+
+async fn approval(ctx: &Context, incident: &Incident) -> Result<Option<RemediationApproval>, Error> {
+    let Some(reference) = incident.status.as_ref().and_then(|s| s.approval_ref.clone()) else {
+        return Ok(None);
+    };
+    let api: Api<RemediationApproval> = Api::namespaced(ctx.client.clone(), &incident.namespace().unwrap_or_default());
+    // Another object of that name is not the one that was made.
+    Ok(api
+        .get_opt(&reference.name)
+        .await?
+        .filter(|a| a.uid().as_deref() == Some(reference.uid.as_str())))
+}
+
+fn facts(incident: &Incident, found: Option<RemediationApproval>) -> ApprovalFacts {
+    let referred = incident.status.as_ref().is_some_and(|s| s.approval_ref.is_some());
+    match found {
+        None if referred => ApprovalFacts::Missing,
+        None => ApprovalFacts::None,
+        Some(approval) => {
+            let spec = approval.spec;
+            let complete =
+                spec.decision == Decision::Approved && (spec.required_approvals <= 1 || spec.confirmation.is_some());
+            ApprovalFacts::Found {
+                decision: spec.decision,
+                complete,
+                approver: spec.approver,
+                reason: spec.reason,
+                expires_at: spec.expires_at.0,
+                claim: approval.status.and_then(|s| s.claim),
+            }
+        }
+    }
+}

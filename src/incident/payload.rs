@@ -1,0 +1,211 @@
+//! Records of steps, kept in immutable ConfigMaps of the sandbox namespace until Postgres has them: evidence, reports, messages,
+//! and the state of an agent's machine.
+//!
+//! The name is deterministic and the first writer wins: a step that is repeated after a crash finds and uses what it had written.
+//! Written by `perform`, read by `perform` and `relay`, deleted by `perform` when an incident is over and stored.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use firewatch_core::agents::{AgentMessage, AgentReport, AgentRun};
+use firewatch_core::api::ObjectName;
+use firewatch_core::incident::names;
+use firewatch_core::incident::transition::Payload;
+use firewatch_core::sandbox::command::Command;
+use firewatch_core::sandbox::evidence::Evidence;
+use firewatch_core::sandbox::output::OutputLine;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
+use kube::{Api, ResourceExt};
+use serde::{Deserialize, Serialize};
+
+use super::context::Context;
+use super::reconcile::Error;
+
+/// What one step learned or said.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Record {
+    /// What the agents said to each other.
+    pub messages: Vec<AgentMessage>,
+    /// What was collected.
+    pub evidence: Vec<Evidence>,
+    /// What an agent reported.
+    pub report: Option<AgentReport>,
+    /// The agent's machine after the step.
+    pub run: Option<AgentRun>,
+    /// What the agent asked for.
+    pub commands: Vec<Command>,
+    /// What an executor's pod printed.
+    pub lines: Vec<OutputLine>,
+    /// What else the step decided, as it stands in the status.
+    pub data: serde_json::Value,
+}
+
+/// A ConfigMap holds at most 1 MiB; a part stays well below.
+const PART_BYTES: usize = 700 * 1024;
+const KEY: &str = "record.json.gz";
+/// Label that all children of an incident carry.
+pub const UID_LABEL: &str = "firewatch.dev/incident-uid";
+
+fn api(ctx: &Context) -> Api<ConfigMap> {
+    Api::namespaced(ctx.client.clone(), &ctx.config.sandbox_namespace)
+}
+
+fn part_name(name: &str, part: usize) -> String {
+    if part == 0 {
+        name.to_owned()
+    } else {
+        format!("{name}-{part}")
+    }
+}
+
+/// Stores a record under its step's name, or finds the one that is already there; returns what is stored.
+pub async fn keep(
+    ctx: &Context,
+    incident_uid: &str,
+    step: &[&str],
+    record: Record,
+) -> Result<(Arc<Record>, Payload), Error> {
+    let name = names::child(incident_uid, step);
+    if let Some(found) = find(ctx, &name).await? {
+        let payload = Payload {
+            digest: digest(&found)?,
+            config_map: name,
+        };
+        return Ok((found, payload));
+    }
+    let json = serde_json::to_vec(&record)?;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(&json)?;
+    let bytes = gzip.finish()?;
+    let parts: Vec<&[u8]> = bytes.chunks(PART_BYTES).collect();
+    // The first part is written last: where it is, the whole record is.
+    for (index, part) in parts.iter().enumerate().rev() {
+        let config_map = ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(part_name(&name, index)),
+                labels: Some(labels(incident_uid)),
+                annotations: Some(BTreeMap::from([(
+                    "firewatch.dev/parts".to_owned(),
+                    parts.len().to_string(),
+                )])),
+                ..ObjectMeta::default()
+            },
+            binary_data: Some(BTreeMap::from([(KEY.to_owned(), ByteString(part.to_vec()))])),
+            immutable: Some(true),
+            ..ConfigMap::default()
+        };
+        match api(ctx).create(&PostParams::default(), &config_map).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // Another writer may have been first: what is stored holds.
+    let stored = find(ctx, &name).await?.unwrap_or_else(|| Arc::new(record));
+    let payload = Payload {
+        digest: digest(&stored)?,
+        config_map: name,
+    };
+    Ok((stored, payload))
+}
+
+/// Name of the ConfigMap that keeps a step's record.
+pub fn name(incident_uid: &str, step: &[&str]) -> String {
+    names::child(incident_uid, step)
+}
+
+/// Reads the record of a step, if it was stored.
+pub async fn find_step(ctx: &Context, incident_uid: &str, step: &[&str]) -> Result<Option<Arc<Record>>, Error> {
+    find(ctx, &names::child(incident_uid, step)).await
+}
+
+/// Reads a record by the name of its ConfigMap.
+pub async fn find(ctx: &Context, name: &str) -> Result<Option<Arc<Record>>, Error> {
+    if let Some(known) = ctx.records.lock().await.get(name) {
+        return Ok(Some(known.clone()));
+    }
+    let Some(first) = api(ctx).get_opt(name).await? else {
+        return Ok(None);
+    };
+    let parts: usize = first
+        .annotations()
+        .get("firewatch.dev/parts")
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(1);
+    let mut bytes = Vec::new();
+    for part in 0..parts.min(64) {
+        let config_map = if part == 0 {
+            first.clone()
+        } else {
+            api(ctx).get(&part_name(name, part)).await?
+        };
+        if let Some(data) = config_map.binary_data.as_ref().and_then(|d| d.get(KEY)) {
+            bytes.extend_from_slice(&data.0);
+        }
+    }
+    let mut json = Vec::new();
+    GzDecoder::new(bytes.as_slice())
+        .take(64 * 1024 * 1024)
+        .read_to_end(&mut json)?;
+    let record: Arc<Record> = Arc::new(serde_json::from_slice(&json)?);
+    let mut known = ctx.records.lock().await;
+    if known.len() > 512 {
+        known.clear();
+    }
+    known.insert(name.to_owned(), record.clone());
+    Ok(Some(record))
+}
+
+/// Digest of a record as it is stored.
+pub fn digest(record: &Record) -> Result<String, Error> {
+    Ok(names::sha256(&serde_json::to_vec(record)?))
+}
+
+/// Labels of everything that belongs to an incident in the sandbox namespace.
+pub fn labels(incident_uid: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (UID_LABEL.to_owned(), incident_uid.to_owned()),
+        ("app.kubernetes.io/managed-by".to_owned(), "firewatch".to_owned()),
+    ])
+}
+
+/// Deletes what an incident left in the sandbox namespace: etcd holds only what is alive.
+pub async fn clean(ctx: &Context, incident_uid: &str) -> Result<(), Error> {
+    let selector = ListParams::default().labels(&format!("{UID_LABEL}={incident_uid}"));
+    let jobs: Api<k8s_openapi::api::batch::v1::Job> =
+        Api::namespaced(ctx.client.clone(), &ctx.config.sandbox_namespace);
+    for job in jobs.list(&selector).await? {
+        ignore_missing(jobs.delete(&job.name_any(), &DeleteParams::background()).await)?;
+    }
+    for config_map in api(ctx).list(&selector).await? {
+        let name = config_map.name_any();
+        ignore_missing(api(ctx).delete(&name, &DeleteParams::default()).await)?;
+        ctx.records.lock().await.remove(&name);
+    }
+    Ok(())
+}
+
+fn ignore_missing<T>(result: kube::Result<T>) -> Result<(), Error> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The object that an incident is about, in the form that diagnosis uses.
+pub fn target_of(incident: &firewatch_core::api::Incident) -> Option<ObjectName> {
+    let namespace = incident.namespace().unwrap_or_default();
+    incident
+        .spec
+        .target
+        .as_ref()
+        .map(|t| ObjectName::namespaced(&t.kind, t.namespace.clone().unwrap_or(namespace), &t.name))
+}

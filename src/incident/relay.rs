@@ -1,0 +1,219 @@
+//! Carries what is in an incident's outbox to the store, with the records that belong to it, and remembers how far it came; the
+//! next status write then takes the stored entries out. Idempotent: whatever is sent twice is stored once.
+//!
+//! It must never hold the loop up: a store that does not answer is left alone for a few seconds. Called by `reconcile`.
+
+use std::time::{Duration, Instant};
+
+use firewatch_core::api::approval::RemediationApproval;
+use firewatch_core::api::status::JobPurpose;
+use firewatch_core::api::{Incident, Phase};
+use firewatch_core::incident::Reason;
+use firewatch_core::report::{ApprovalRow, AuditRow, CommandRow, IncidentMeta, MessageRow};
+use firewatch_core::sandbox::command::Lane;
+use kube::ResourceExt;
+
+use super::context::Context;
+use super::payload;
+use crate::store::StoreError;
+
+/// What is known of one incident's record.
+#[derive(Clone, Debug, Default)]
+pub struct Relayed {
+    /// Highest stored sequence.
+    pub stored: i64,
+    /// Why nothing could be stored at the last try.
+    pub fault: Option<String>,
+    /// When to try again after a fault.
+    pub retry_at: Option<Instant>,
+    /// uids of approvals whose decision is stored.
+    pub approvals: Vec<String>,
+    /// Whether the incident is over, stored and cleaned.
+    pub at_rest: bool,
+}
+
+/// How long a store that did not answer is left alone.
+const PAUSE: Duration = Duration::from_secs(3);
+
+impl Context {
+    /// Highest stored sequence of an incident, as far as this process knows.
+    pub async fn stored_sequence(&self, uid: &str) -> i64 {
+        self.relayed.lock().await.get(uid).map_or(0, |r| r.stored)
+    }
+
+    /// Why nothing could be stored at the last try.
+    pub async fn audit_fault(&self, uid: &str) -> Option<String> {
+        self.relayed.lock().await.get(uid).and_then(|r| r.fault.clone())
+    }
+
+    /// Whether nothing is left to do.
+    pub async fn is_at_rest(&self, uid: &str) -> bool {
+        self.relayed.lock().await.get(uid).is_some_and(|r| r.at_rest)
+    }
+
+    /// Notes that nothing is left to do.
+    pub async fn rest(&self, uid: &str) {
+        self.relayed.lock().await.entry(uid.to_owned()).or_default().at_rest = true;
+    }
+
+    /// The incident is gone.
+    pub async fn forget(&self, uid: &str) {
+        self.relayed.lock().await.remove(uid);
+    }
+
+    async fn may_try(&self, uid: &str) -> bool {
+        self.relayed
+            .lock()
+            .await
+            .get(uid)
+            .and_then(|r| r.retry_at)
+            .is_none_or(|at| at <= Instant::now())
+    }
+
+    async fn note<T>(&self, uid: &str, result: Result<T, StoreError>) -> Option<T> {
+        let mut relayed = self.relayed.lock().await;
+        let known = relayed.entry(uid.to_owned()).or_default();
+        match result {
+            Ok(value) => {
+                known.fault = None;
+                known.retry_at = None;
+                Some(value)
+            }
+            Err(error) => {
+                if known.fault.is_none() {
+                    tracing::warn!(incident_uid = uid, reason = error.as_ref(), %error, "the record could not be stored; it waits in the outbox");
+                }
+                known.fault = Some(error.to_string());
+                known.retry_at = Instant::now().checked_add(PAUSE);
+                None
+            }
+        }
+    }
+}
+
+/// Sends what is not stored yet.
+pub async fn relay(ctx: &Context, incident: &Incident) {
+    let Some(uid) = incident.uid() else { return };
+    let Some(status) = &incident.status else { return };
+    let stored = ctx.stored_sequence(&uid).await;
+    let waiting = status.outbox.iter().filter(|e| e.sequence > stored).count();
+    ctx.metrics
+        .outbox_backlog
+        .set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    if waiting == 0 || !ctx.may_try(&uid).await {
+        return;
+    }
+    let sent = send(ctx, incident, stored).await;
+    if let Some(highest) = ctx.note(&uid, sent).await
+        && let Some(known) = ctx.relayed.lock().await.get_mut(&uid)
+    {
+        known.stored = known.stored.max(highest);
+    }
+}
+
+/// What belongs to a transition is stored before it: a stored sequence means that everything up to it is there.
+async fn send(ctx: &Context, incident: &Incident, stored: i64) -> Result<i64, StoreError> {
+    let meta = IncidentMeta::of(incident);
+    let status = incident.status.clone().unwrap_or_default();
+    let entries: Vec<_> = status.outbox.iter().filter(|e| e.sequence > stored).cloned().collect();
+    let mut payloads = Vec::new();
+    for entry in &entries {
+        let Some(name) = &entry.payload else { continue };
+        let record = match payload::find(ctx, name).await {
+            Ok(Some(record)) => record,
+            Ok(None) => continue,
+            Err(error) => return Err(StoreError::InvalidRow(format!("record {name} cannot be read: {error}"))),
+        };
+        let mut commands: Vec<CommandRow> = record.evidence.iter().map(CommandRow::of_evidence).collect();
+        let finished = [
+            Reason::ExecutionFinished,
+            Reason::ExecutionFailed,
+            Reason::RollbackFinished,
+        ]
+        .iter()
+        .any(|r| r.as_ref() == entry.reason);
+        if finished && !record.lines.is_empty() {
+            let rolled_back =
+                entry.from == Phase::RollingBack && status.jobs.iter().any(|j| j.purpose == JobPurpose::Rollback);
+            let (execution, lane) = if rolled_back {
+                (&status.rollback, Lane::Rollback)
+            } else {
+                (&status.execution, Lane::Remediate)
+            };
+            commands.extend(execution.iter().flat_map(|e| CommandRow::of_execution(e, lane)));
+        }
+        if !record.evidence.is_empty() {
+            ctx.sink.store_evidence(&meta.uid, &record.evidence).await?;
+        }
+        let messages = MessageRow::of_transition(entry.sequence, entry.at.0, &record.messages);
+        if !messages.is_empty() {
+            ctx.sink.store_messages(&meta.uid, &messages).await?;
+        }
+        if !commands.is_empty() {
+            ctx.sink.store_commands(&meta.uid, &commands).await?;
+        }
+        let json = serde_json::to_value(&*record).map_err(|e| StoreError::InvalidRow(e.to_string()))?;
+        payloads.push((entry.payload_digest.clone(), json));
+    }
+    let highest = ctx.sink.store_transitions(&meta, &entries, &payloads).await?;
+    ctx.sink.upsert_audit_log(&AuditRow::of(incident)).await?;
+    Ok(highest)
+}
+
+/// Stores an approval as it was decided, and says whether it is stored.
+pub async fn approval_stored(ctx: &Context, incident: &Incident, approval: &RemediationApproval) -> bool {
+    let (Some(uid), Some(approval_uid)) = (incident.uid(), approval.uid()) else {
+        return false;
+    };
+    let known = ctx
+        .relayed
+        .lock()
+        .await
+        .get(&uid)
+        .is_some_and(|r| r.approvals.contains(&approval_uid));
+    if known {
+        return true;
+    }
+    if !ctx.may_try(&uid).await {
+        return false;
+    }
+    let row = ApprovalRow::of(approval);
+    let stored = async {
+        ctx.sink.store_approval(&uid, &row).await?;
+        ctx.sink.approval_stored(&approval_uid).await
+    };
+    let stored = stored.await;
+    let stored = ctx.note(&uid, stored).await.unwrap_or(false);
+    if stored && let Some(known) = ctx.relayed.lock().await.get_mut(&uid) {
+        known.approvals.push(approval_uid);
+    }
+    stored
+}
+
+/// Writes the last row of an incident that is over, with its approval as it ended. True when everything is stored.
+pub async fn conclude(ctx: &Context, incident: &Incident) -> bool {
+    let Some(uid) = incident.uid() else { return false };
+    if !ctx.may_try(&uid).await {
+        return false;
+    }
+    let approval = match &incident.status.as_ref().and_then(|s| s.approval_ref.clone()) {
+        Some(reference) => {
+            let api: kube::Api<RemediationApproval> =
+                kube::Api::namespaced(ctx.client.clone(), &incident.namespace().unwrap_or_default());
+            api.get_opt(&reference.name)
+                .await
+                .ok()
+                .flatten()
+                .filter(|a| a.uid().as_deref() == Some(reference.uid.as_str()))
+        }
+        None => None,
+    };
+    let written = async {
+        if let Some(approval) = &approval {
+            ctx.sink.store_approval(&uid, &ApprovalRow::of(approval)).await?;
+        }
+        ctx.sink.upsert_audit_log(&AuditRow::of(incident)).await
+    };
+    let written = written.await;
+    ctx.note(&uid, written).await.is_some()
+}

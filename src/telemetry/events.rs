@@ -1,0 +1,45 @@
+//! Kubernetes events: one for each transition, so that `kubectl describe incident` tells the story. They expire and are never the
+//! record. Published by `record`; a failure to publish is logged and changes nothing.
+
+use firewatch_core::api::{Incident, Outcome};
+use firewatch_core::incident::Transition;
+use firewatch_core::incident::transition::clip;
+use kube::Resource;
+use kube::runtime::events::{Event, EventType, Recorder};
+
+/// Publishes a transition.
+pub async fn publish(recorder: &Recorder, incident: &Incident, transition: &Transition) {
+    let warning = matches!(
+        transition.outcome,
+        Some(
+            Outcome::RemediationFailed
+                | Outcome::Escalated
+                | Outcome::Inconclusive
+                | Outcome::RolledBack
+                | Outcome::Expired
+        )
+    );
+    note(
+        recorder,
+        incident,
+        warning,
+        &transition.reason.to_string(),
+        &transition.to.to_string(),
+        &transition.message,
+    )
+    .await;
+}
+
+/// Publishes one event.
+pub async fn note(recorder: &Recorder, incident: &Incident, warning: bool, reason: &str, action: &str, message: &str) {
+    let event = Event {
+        type_: if warning { EventType::Warning } else { EventType::Normal },
+        reason: reason.to_owned(),
+        note: Some(clip(message, 1000)),
+        action: action.to_owned(),
+        secondary: None,
+    };
+    if let Err(error) = recorder.publish(&event, &incident.object_ref(&())).await {
+        tracing::warn!(%error, reason, "an event could not be published");
+    }
+}

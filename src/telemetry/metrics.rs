@@ -1,0 +1,159 @@
+//! Prometheus metrics, low in cardinality: phases, outcomes, lanes and closed reasons, never names. Written by the loop.
+
+use std::sync::Mutex;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// `phase`
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct PhaseLabel {
+    /// Phase name.
+    pub phase: String,
+}
+
+/// `outcome`
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct OutcomeLabel {
+    /// Outcome name.
+    pub outcome: String,
+}
+
+/// `reason`
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ReasonLabel {
+    /// Closed reason.
+    pub reason: String,
+}
+
+/// `lane`, `result`
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct JobLabel {
+    /// Sandbox lane.
+    pub lane: String,
+    /// `succeeded` or a closed reason.
+    pub result: String,
+}
+
+/// All metrics of the operator.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    /// Transitions into a phase.
+    pub phases: Family<PhaseLabel, Counter>,
+    /// Seconds spent in a phase.
+    pub phase_seconds: Family<PhaseLabel, Histogram>,
+    /// Incidents that ended.
+    pub outcomes: Family<OutcomeLabel, Counter>,
+    /// Incidents that have not ended, by phase, as last seen.
+    pub active: Family<PhaseLabel, Gauge>,
+    /// Reconciles that failed.
+    pub reconcile_errors: Family<ReasonLabel, Counter>,
+    /// Sandbox Jobs that ended.
+    pub jobs: Family<JobLabel, Counter>,
+    /// Transitions that are not stored yet.
+    pub outbox_backlog: Gauge,
+    /// 1 while the admission policies are as expected.
+    pub guard_intact: Gauge,
+    /// 1 while this process holds the lease.
+    pub leader: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let seconds = || Histogram::new([0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0]);
+        let metrics = Self {
+            registry: Mutex::new(Registry::with_prefix("firewatch")),
+            phases: Family::default(),
+            phase_seconds: Family::new_with_constructor(seconds),
+            outcomes: Family::default(),
+            active: Family::default(),
+            reconcile_errors: Family::default(),
+            jobs: Family::default(),
+            outbox_backlog: Gauge::default(),
+            guard_intact: Gauge::default(),
+            leader: Gauge::default(),
+        };
+        if let Ok(mut registry) = metrics.registry.lock() {
+            registry.register(
+                "incident_phase_transitions",
+                "Transitions into a phase",
+                metrics.phases.clone(),
+            );
+            registry.register(
+                "incident_phase_duration_seconds",
+                "Time spent in a phase",
+                metrics.phase_seconds.clone(),
+            );
+            registry.register(
+                "incidents_completed",
+                "Incidents that ended, by outcome",
+                metrics.outcomes.clone(),
+            );
+            registry.register(
+                "incidents_active",
+                "Incidents that have not ended, by phase",
+                metrics.active.clone(),
+            );
+            registry.register(
+                "reconcile_errors",
+                "Reconciles that failed, by closed reason",
+                metrics.reconcile_errors.clone(),
+            );
+            registry.register(
+                "sandbox_jobs",
+                "Sandbox Jobs that ended, by lane and result",
+                metrics.jobs.clone(),
+            );
+            registry.register(
+                "audit_outbox_backlog",
+                "Transitions not yet stored outside the cluster",
+                metrics.outbox_backlog.clone(),
+            );
+            registry.register(
+                "approval_guard_intact",
+                "1 while the admission policies are as expected",
+                metrics.guard_intact.clone(),
+            );
+            registry.register("leader", "1 while this process holds the lease", metrics.leader.clone());
+        }
+        metrics
+    }
+}
+
+impl Metrics {
+    /// The text that `/metrics` answers.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        if let Ok(registry) = self.registry.lock() {
+            // Writing into a String cannot fail.
+            let _ = encode(&mut text, &registry);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_counted_under_its_name() {
+        let metrics = Metrics::default();
+        metrics
+            .outcomes
+            .get_or_create(&OutcomeLabel {
+                outcome: "Remediated".into(),
+            })
+            .inc();
+        assert!(
+            metrics
+                .render()
+                .contains("firewatch_incidents_completed_total{outcome=\"Remediated\"} 1")
+        );
+    }
+}
