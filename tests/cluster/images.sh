@@ -37,35 +37,36 @@ build_binaries() {
 . "$CLUSTER_SOURCE/lib/base-images.sh"
 "$CLUSTER_SOURCE/prepare" images
 
-build() { # name: leaves the image in buildah's store
-  local name=$1 file context=$REPOSITORY
-  case $name in
-    firewatch) file=$REPOSITORY/Dockerfile ;;
-    firewatch-sandbox) file=$REPOSITORY/Dockerfile.sandbox ;;
-    firewatch-workload)
-      context=$CLUSTER_SOURCE/images/workload
-      file=$context/Dockerfile
-      ;;
-    *) fail "unknown image '$name'; known: firewatch firewatch-sandbox firewatch-workload" ;;
+describe() { # name: sets file, context and inputs, the hash of what the image is made from
+  local binary
+  context=$REPOSITORY
+  case $1 in
+    firewatch) file=$REPOSITORY/Dockerfile binary=target/image/firewatch ;;
+    firewatch-sandbox) file=$REPOSITORY/Dockerfile.sandbox binary=target/image/sandbox-runner ;;
+    firewatch-workload) context=$CLUSTER_SOURCE/images/workload file=$CLUSTER_SOURCE/images/workload/Dockerfile binary='' ;;
+    *) fail "unknown image '$1'; known: firewatch firewatch-sandbox firewatch-workload" ;;
   esac
-  say "building localhost/$name:dev (seconds; a minute the first time)"
+  [ -z "$binary" ] || [ -e "$REPOSITORY/$binary" ] || fail "$binary is missing; run without NO_BUILD=1"
+  inputs=$(cd "$REPOSITORY" && sha256sum "$file" ${binary:+"$binary"} | cut -d' ' -f1 | cat - <(echo "$BASE_KEY") | sha256sum | cut -c1-16)
+}
+
+# An archive is made once for its inputs: with a new manifest the digest would change although nothing else did.
+build() { # name archive
+  local name=$1
+  say "building localhost/$name:dev (seconds; a minute or two the first time)"
   if ! build_image bud --isolation chroot --layers -q --pull-never -f "$file" -t "localhost/$name:dev" "$context" >"$CLUSTER_DIR/log/image-$name.log" 2>&1; then
     cat "$CLUSTER_DIR/log/image-$name.log" >&2
     fail "localhost/$name:dev does not build"
   fi
+  build_image push -q "localhost/$name:dev" "oci-archive:$2.part:localhost/$name:dev"
+  mv "$2.part" "$2"
+  # Older archives of this image; the newest few stay for whoever goes back and forth between two branches.
+  find "$FIREWATCH_CACHE/images" -name "$name-????????????????.tar" -printf '%T@ %p\n' | sort -rn | tail -n +4 | cut -d' ' -f2- | xargs -r rm -f
 }
 
-# The archive stays until the image changes: its manifest, and so its digest, is made once.
-archive() { # name: prints the archive's path
-  local id path
-  id=$(build_image images -q --no-trunc "localhost/$1:dev" | head -n 1)
-  path=$CLUSTER_DIR/images/$1-${id#sha256:}.tar
-  if [ ! -e "$path" ]; then
-    rm -f "$CLUSTER_DIR/images/$1"-[0-9a-f]*.tar
-    build_image push -q --disable-compression "localhost/$1:dev" "oci-archive:$path.part:localhost/$1:dev"
-    mv "$path.part" "$path"
-  fi
-  echo "$path"
+tag() { # digest
+  local hash=${1#sha256:}
+  echo "${hash:0:12}"
 }
 
 load() { # name archive
@@ -79,12 +80,16 @@ load() { # name archive
       *) say "context '$context' is neither kind nor k3d: push $2 (an OCI archive) to a registry that its nodes reach, and set the chart's image values to it" ;;
     esac
     echo "localhost/$1:dev" >"$CLUSTER_DIR/images/$1.digest"
+    echo dev >"$CLUSTER_DIR/images/$1.tag"
     return
   fi
   if ! in_containerd images ls -q | grep -qxF "localhost/$1@$digest"; then
     in_containerd images import "$2" >/dev/null
     in_containerd images tag --force "localhost/$1:dev" "localhost/$1@$digest" >/dev/null
+    in_containerd images tag --force "localhost/$1:dev" "localhost/$1:$(tag "$digest")" >/dev/null
   fi
+  # A tag of its own for every content: a Deployment with a new tag rolls, one with the same stays as it is.
+  tag "$digest" >"$CLUSTER_DIR/images/$1.tag"
   echo "localhost/$1@$digest" >"$CLUSTER_DIR/images/$1.digest"
   say "loaded localhost/$1@$digest"
 }
@@ -97,10 +102,16 @@ if [ "$CLUSTER" != current ] && ! in_containerd version >/dev/null 2>&1; then
 fi
 exec 8>"$FIREWATCH_CACHE/images.lock"
 flock 8
+mkdir -p "$FIREWATCH_CACHE/images"
 for name in "${names[@]}"; do
-  build "$name"
-  load "$name" "$(archive "$name")"
+  describe "$name"
+  archive=$FIREWATCH_CACHE/images/$name-$inputs.tar
+  if [ ! -e "$archive" ]; then
+    build "$name" "$archive"
+    built=1
+  fi
+  load "$name" "$archive"
 done
-# Earlier builds of the same names.
-build_image rmi --prune >/dev/null 2>&1 || true
+# Layers of earlier builds; those of the named images stay, and with them the slow ones.
+[ -z "${built:-}" ] || build_image rmi --prune >/dev/null 2>&1 || true
 give_back "$CLUSTER_DIR/images" "$FIREWATCH_CACHE"

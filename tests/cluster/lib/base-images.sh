@@ -9,8 +9,17 @@ PAUSE_ARCHIVE=$FIREWATCH_CACHE/pause-$(recipe_hash "$CLUSTER_SOURCE" images/paus
 BASE_KEY=$(recipe_hash "$CLUSTER_SOURCE" images/base)
 BASE_ARCHIVE=$FIREWATCH_CACHE/base-$BASE_KEY.tar
 
-# A store of our own below the cache; vfs and chroot need no privilege over the host and work inside containers.
-build_image() { buildah --root "$FIREWATCH_CACHE/buildah" --runroot "$FIREWATCH_CACHE/buildah-run" --storage-driver vfs "$@"; }
+# A store of our own below the cache. Overlays are quick; vfs, which copies, works where they cannot be mounted.
+# chroot needs no privilege over the host.
+build_image() {
+  [ -n "${STORAGE_DRIVER_OF_IMAGES:-}" ] || {
+    mkdir -p "$FIREWATCH_CACHE"
+    STORAGE_DRIVER_OF_IMAGES=vfs
+    ! overlay_works "$FIREWATCH_CACHE" || STORAGE_DRIVER_OF_IMAGES=overlay
+  }
+  buildah --root "$FIREWATCH_CACHE/buildah-$STORAGE_DRIVER_OF_IMAGES" --runroot "$FIREWATCH_CACHE/buildah-run-$STORAGE_DRIVER_OF_IMAGES" \
+    --storage-driver "$STORAGE_DRIVER_OF_IMAGES" "$@"
+}
 
 build_pause_image() {
   [ ! -e "$PAUSE_ARCHIVE" ] || return 0

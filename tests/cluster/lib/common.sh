@@ -56,3 +56,16 @@ check_name() {
   # A socket's path has at most 107 bytes, and the kubelet's are deep below.
   [ ${#CLUSTER_DIR} -le 64 ] || fail "CLUSTER_DIR '$CLUSTER_DIR' is longer than 64 characters, too long for sockets below it; set CLUSTER_DIR to a shorter one"
 }
+
+# Inside a container, or on some file systems, overlays cannot be mounted.
+overlay_works() { # a directory on the file system in question
+  local directory works=1
+  directory=$(mktemp -d "$1/overlay.XXXXXX")
+  mkdir "$directory"/{lower,upper,work,merged}
+  if mount -t overlay overlay -o "lowerdir=$directory/lower,upperdir=$directory/upper,workdir=$directory/work" "$directory/merged" 2>/dev/null; then
+    umount "$directory/merged"
+    works=0
+  fi
+  rm -rf "$directory"
+  return "$works"
+}

@@ -63,7 +63,7 @@ start_node() {
 write_node_configuration() { # directory
   local plugins=/usr/lib/cni snapshotter=overlayfs
   [ -x "$plugins/bridge" ] || plugins=/opt/cni/bin
-  overlay_works || snapshotter=native
+  overlay_works "$CLUSTER_DIR" || snapshotter=native
   cat >"$1/Corefile" <<CONFIG
 .:53 {
   bind $NODE_ADDRESS
@@ -127,18 +127,4 @@ maxPods: 200
 podLogsDir: $CLUSTER_DIR/kubelet-pods
 resolvConf: $1/resolv.conf
 CONFIG
-}
-
-# Inside a container, or on some file systems, overlays cannot be mounted.
-overlay_works() {
-  local directory
-  directory=$(mktemp -d "$CLUSTER_DIR/overlay.XXXXXX")
-  mkdir "$directory"/{lower,upper,work,merged}
-  if mount -t overlay overlay -o "lowerdir=$directory/lower,upperdir=$directory/upper,workdir=$directory/work" "$directory/merged" 2>/dev/null; then
-    umount "$directory/merged"
-    rm -rf "$directory"
-    return 0
-  fi
-  rm -rf "$directory"
-  return 1
 }
