@@ -1,0 +1,61 @@
+# Firewatch's commands. Each is a line or two: what they do stands in tests/cluster/ and in cargo.
+# CLUSTER=current: uses the cluster of the KUBECONFIG at hand instead of the local one. KEEP=1: tests leave theirs running.
+.DEFAULT_GOAL := help
+.PHONY: help build check test-core test-component test-e2e test test-full cluster-up cluster-down postgres-up postgres-down \
+	images install uninstall demo bench clean
+S := tests/cluster
+export CLUSTER KEEP
+
+help: ## Shows this
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Builds everything
+	cargo build --locked --workspace
+
+check: ## Format, lints, the core's purity, CRDs, scripts
+	$S/test.sh check
+
+test-core: ## Tests that need nothing: core, sandbox runner, plugin
+	$S/test.sh core
+
+test-component: ## Tests with Postgres and a real API server
+	$S/test.sh component
+
+test-e2e: ## Tests with the chart installed in the cluster
+	$S/test.sh e2e
+
+test: ## All of these in order, from nothing; what CI runs
+	$S/test.sh check core component e2e
+
+test-full: ## And what takes longer
+	$S/test.sh check core component e2e full
+
+cluster-up: ## Brings up a local Kubernetes (kubeconfig: target/cluster/kubeconfig)
+	$S/up
+
+cluster-down: ## Takes it down and leaves nothing of it
+	$S/down
+
+postgres-up: ## Starts a Postgres of its own
+	$S/postgres up
+
+postgres-down: ## Takes it down, with its data
+	$S/postgres down
+
+images: ## Builds the images and loads them into the cluster
+	$S/images.sh
+
+install: images ## Installs the chart with the images just built
+	$S/install.sh up
+
+uninstall: ## Uninstalls the chart; the CRDs, and with them the incidents, stay
+	$S/install.sh down
+
+demo: ## The whole story, from nothing (DEMO_APPROVE=yes: without asking)
+	$S/demo.sh
+
+bench: ## The benchmarks, as a table
+	cargo bench --locked --workspace
+
+clean: cluster-down postgres-down ## Removes what was built and started; the cache of slow products stays
+	cargo clean

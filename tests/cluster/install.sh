@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Installs the chart into the local cluster, or with CLUSTER=current into the one of the current KUBECONFIG.
+# REMEDIATION_NAMESPACES: where approved plans may be executed (comma-separated; made if missing). Without it: demo, and
+# those of the end-to-end tests. With CLUSTER=current: none without it, and POD_DATABASE_URL names a Postgres that pods
+# reach; without that the record is kept in a file of the pod.
+# Further arguments go to helm. Usage: install.sh [up | down] [helm arguments...]
+# shellcheck source=tests/cluster/lib/common.sh
+. "$(dirname "$0")/lib/common.sh"
+
+verb=${1:-up}
+[ $# -eq 0 ] || shift
+eval "$("$CLUSTER_SOURCE/env.sh")"
+command -v helm >/dev/null || fail "helm is missing; install it (the local cluster brings its own)"
+
+case $verb in
+  up) ;;
+  down)
+    helm uninstall firewatch --namespace firewatch-system --ignore-not-found --wait >&2
+    exit 0
+    ;;
+  *) fail "usage: install.sh [up | down] [helm arguments...]" ;;
+esac
+
+if [ "$CLUSTER" != current ] && [ -z "${REMEDIATION_NAMESPACES:-}" ]; then
+  REMEDIATION_NAMESPACES=demo,$(sed -n 's/^namespace: \(.*\){id}$/\1e2e/p' "$REPOSITORY"/scenarios/*/scenario.yaml | paste -sd, -)
+fi
+IFS=, read -ra namespaces <<<"${REMEDIATION_NAMESPACES:-}"
+for namespace in "${namespaces[@]}"; do
+  kubectl get namespace "$namespace" >/dev/null 2>&1 || kubectl create namespace "$namespace" >&2
+done
+
+values() {
+  cat <<YAML
+image: {repository: localhost/firewatch, tag: "$(cat "$CLUSTER_DIR/images/firewatch.tag")"}
+sandbox: {image: "$(cat "$CLUSTER_DIR/images/firewatch-sandbox.digest")"}
+remediation: {namespaces: [${REMEDIATION_NAMESPACES:-}]}
+YAML
+  if [ -n "${POD_DATABASE_URL:-}" ]; then
+    echo "database: {url: \"$POD_DATABASE_URL\", migrateUrl: \"${POD_MIGRATE_DATABASE_URL:-$POD_DATABASE_URL}\"}"
+  else
+    say "no Postgres that pods reach (POD_DATABASE_URL): the record is kept in a file of the operator's pod"
+    echo "audit: {mode: file}"
+  fi
+}
+
+[ -s "$CLUSTER_DIR/images/firewatch.tag" ] || fail "the images are not loaded; run: make images"
+# By standard input: passwords do not belong into a command line, which every user of this host can read.
+values | helm upgrade --install firewatch "$REPOSITORY/charts/firewatch" --namespace firewatch-system --create-namespace \
+  --values - --wait --timeout 3m "$@" >&2 || {
+  kubectl -n firewatch-system get pods >&2
+  kubectl -n firewatch-system logs deployment/firewatch --all-containers --tail=30 >&2 || true
+  fail "the chart does not install (see above)"
+}
+say "Firewatch is installed in the cluster of context '$(kubectl config current-context)'"
