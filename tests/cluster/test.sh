@@ -14,7 +14,7 @@ cluster_was_up='' postgres_was_up=''
 [ "$CLUSTER" = current ] || [ ! -e "$CLUSTER_DIR/complete" ] || cluster_was_up=1
 [ ! -e "$CLUSTER_DIR/postgres/complete" ] || postgres_was_up=1
 clean_up() {
-  [ -z "${KEEP:-}" ] || return 0
+  [ -z "${KEEP:-}" ] && [ -n "${began:-}" ] || return 0
   [ -n "$cluster_was_up" ] || "$CLUSTER_SOURCE/down" || true
   [ -n "$postgres_was_up" ] || "$CLUSTER_SOURCE/postgres" down || true
 }
@@ -59,6 +59,7 @@ cargo_tests() { # level
 }
 
 up() {
+  began=1
   [ -n "${is_up:-}" ] || step cluster cluster || return 1
   is_up=1
   environment
