@@ -2,7 +2,16 @@
 //! Pure. Everyone who shows an investigation (command line, API, database) gets the same document from here.
 
 pub mod audit_row;
+pub mod build;
+pub mod document;
+pub mod markdown;
 pub mod story;
 
+#[cfg(test)]
+mod tests;
+
 pub use audit_row::AuditRow;
+pub use build::{StoryView, document, from_story};
+pub use document::ResponseDocument;
+pub use markdown::markdown;
 pub use story::{ApprovalRow, CommandRow, EvidenceRow, IncidentMeta, MessageRow, Story};
