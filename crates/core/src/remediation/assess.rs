@@ -56,12 +56,14 @@ impl Action {
             }
             Change::Scale { to: 0, .. } => format!("{name} is stopped: no pod of it is left"),
             Change::Scale { from, to } => format!("{} pod(s) of {name} are ended", from - to),
-            Change::SetImage { .. } | Change::PatchProbe { .. } => replaced,
-            Change::SetResources { section, .. } => match section {
-                Section::Limits => replaced,
-                Section::Requests => format!("{replaced}; the scheduler reserves another amount for each"),
-            },
-            Change::SetEnv { .. } => replaced,
+            Change::SetResources {
+                section: Section::Requests,
+                ..
+            } => format!("{replaced}; the scheduler reserves another amount for each"),
+            Change::SetImage { .. }
+            | Change::PatchProbe { .. }
+            | Change::SetEnv { .. }
+            | Change::SetResources { .. } => replaced,
             Change::PatchConfigMapKey { key, from: None, .. } => {
                 format!(
                     "{name} gets the key {key}; its other keys stay. Who reads it from the environment sees it at the next start"

@@ -3,9 +3,12 @@
 
 pub mod action;
 pub mod assess;
+pub mod feedback;
+pub mod objects;
 pub mod ownership;
 pub mod parse;
 pub mod plan;
+pub mod remedies;
 pub mod render;
 pub mod standing;
 pub mod verify;

@@ -458,7 +458,7 @@ fn check_change(change: &Change) -> Result<(), ActionError> {
                 "parameters.field",
                 "is not a field of a probe that may change",
             )?;
-            if field.ends_with(".path") {
+            if field.rsplit('.').next() == Some("path") {
                 must(
                     from.starts_with('/') && to.starts_with('/'),
                     "parameters.to",
