@@ -5,13 +5,14 @@ use crate::diagnosis::{self, CaseFile, analyzers, questions};
 use crate::sandbox::command::{Command, Resource, Scope};
 
 /// What it reads first, where nobody has yet: pods for their containers, revisions and ConfigMaps for what changed.
-const OWN_KINDS: [Resource; 8] = [
+const OWN_KINDS: [Resource; 9] = [
     Resource::Pods,
     Resource::Deployments,
     Resource::ReplicaSets,
     Resource::StatefulSets,
     Resource::DaemonSets,
     Resource::Jobs,
+    Resource::CronJobs,
     Resource::ControllerRevisions,
     Resource::ConfigMaps,
 ];

@@ -222,6 +222,7 @@ pub struct CaseFile {
     gaps: Vec<Gap>,
     asked: BTreeMap<Command, EvidenceState>,
     lists: BTreeMap<(Resource, Scope), String>,
+    seen_in: BTreeMap<ObjectName, BTreeSet<String>>,
     evidence: BTreeSet<String>,
 }
 
@@ -239,6 +240,7 @@ impl CaseFile {
             gaps: Vec::new(),
             asked: BTreeMap::new(),
             lists: BTreeMap::new(),
+            seen_in: BTreeMap::new(),
             evidence: BTreeSet::new(),
         }
     }
@@ -302,6 +304,7 @@ impl CaseFile {
                 name: object_name,
             };
             seen.insert(key.clone());
+            self.seen_in.entry(key.clone()).or_default().insert(evidence.id.clone());
             let entry = Entry {
                 uid: text(&value, &["metadata", "uid"]),
                 api_version: text(&value, &["apiVersion"]),
@@ -419,6 +422,11 @@ impl CaseFile {
     /// One object, by name.
     pub fn entry(&self, name: &ObjectName) -> Option<&Entry> {
         self.objects.get(name)
+    }
+
+    /// All evidence that holds a form of that object.
+    pub fn also_in(&self, name: &ObjectName) -> impl Iterator<Item = &String> {
+        self.seen_in.get(name).into_iter().flatten()
     }
 
     /// Every object, by name.

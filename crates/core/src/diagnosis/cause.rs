@@ -49,7 +49,7 @@ fn is_secondary(category: &str) -> bool {
 
 /// Mechanisms that say nothing without what is behind them.
 fn is_hollow(category: &str) -> bool {
-    matches!(category, "ServiceWithoutEndpoints")
+    matches!(category, "ServiceWithoutEndpoints" | "ChangedByRollout")
 }
 
 /// Searches from `starts`; `open` is the number of questions that stayed open.
@@ -268,6 +268,13 @@ fn chain(
 ) -> Vec<String> {
     let mut steps = vec![with_evidence(cause)];
     let mut at = cause.object.clone();
+    let own = by_object.get(&at).into_iter().flatten();
+    // What changed comes last: the cause came with it.
+    let changes = own
+        .filter(|finding| finding.category == "ChangedByRollout")
+        .map(|finding| with_evidence(finding));
+    steps.splice(0..0, changes);
+
     for _ in 0..reached.len().min(12) {
         let Some((before, words)) = reached.get(&at).and_then(|way| way.from.clone()) else {
             break;

@@ -3,7 +3,7 @@
 //! Evidence: the caller's log, its settings, and the Services of the namespace. Looks alike: a caller that retries and succeeds, and a
 //! victim: the finding points to what was called, so that the cause is looked for there.
 
-use super::{View, claim};
+use super::{View, claim, merge};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::environment;
 use crate::diagnosis::facts::Workload;
@@ -28,13 +28,7 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
             let container = view.facts.case.logs().get(at).map_or("", |log| log.container.as_str());
             let finding = judge(view, workload, container, group, evidence, &destination);
             // One claim for each caller and called: of several signatures the one that was seen most often.
-            if !found.iter().any(|known| {
-                known.object == finding.object
-                    && known.points_to == finding.points_to
-                    && known.category == finding.category
-            }) {
-                found.push(finding);
-            }
+            merge(&mut found, finding);
         }
     }
     found
@@ -82,7 +76,7 @@ fn judge(
                 .cites([evidence, workload.evidence])
                 .points_to([service.clone()])
                 .since(group.first)
-                .manual(format!("look at {service}: {what}"))
+                .manual(format!("look at {service}"))
                 .done()
         }
         Destination::UnknownService(name) if group.signature == Signature::Dns => {
@@ -137,7 +131,7 @@ fn judge(
         ))
         .cites([evidence, workload.evidence])
         .since(group.first)
-        .manual(format!("check {host} from where the pods run: {what}"))
+        .manual(format!("check {host} from where the pods run"))
         .done(),
     }
 }

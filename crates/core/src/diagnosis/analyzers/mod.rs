@@ -180,13 +180,43 @@ pub fn run_all(view: &View<'_>) -> Vec<Finding> {
         for mut finding in (analyzer.run)(view) {
             finding.agent = analyzer.role;
             finding.evidence.retain(|id| view.facts.case.has_evidence(id));
+            // Whatever else shows the same object would show it without what is cited.
+            for id in view.facts.case.also_in(&finding.object) {
+                if !finding.evidence.is_empty() && !finding.evidence.contains(id) {
+                    finding.evidence.push(id.clone());
+                }
+            }
             if !finding.evidence.is_empty() {
                 findings.push(finding);
             }
         }
     }
     rollout::attach(view, &mut findings);
+    for mut change in rollout::code_changes(view, &findings) {
+        change.agent = Role::CodeAnalyst;
+        findings.push(change);
+    }
     findings
+}
+
+/// Adds a claim; one that says the same of the same object lends its evidence to the first.
+pub(crate) fn merge(found: &mut Vec<Finding>, finding: Finding) {
+    let same = |known: &&mut Finding| {
+        known.object == finding.object
+            && known.category == finding.category
+            && known.points_to == finding.points_to
+            && known.remedy == finding.remedy
+    };
+    match found.iter_mut().find(same) {
+        Some(known) => {
+            for id in finding.evidence {
+                if !known.evidence.contains(&id) {
+                    known.evidence.push(id);
+                }
+            }
+        }
+        None => found.push(finding),
+    }
 }
 
 /// A claim in the making.

@@ -5,7 +5,7 @@
 
 use k8s_openapi::api::rbac::v1::RoleBinding;
 
-use super::{View, claim};
+use super::{View, claim, merge};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::logs::Signature;
@@ -44,13 +44,8 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
                 format!("; it is bound to {}, which does not allow it", roles.join(", "))
             };
             let what = group.subject.split_once(" cannot ").map_or("", |(_, what)| what);
-            if found
-                .iter()
-                .any(|known| known.object == workload.name && known.summary.contains(what))
-            {
-                continue;
-            }
-            found.push(
+            merge(
+                &mut found,
                 claim(
                     "RbacForbidden",
                     &workload.name,

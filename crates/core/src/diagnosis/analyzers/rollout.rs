@@ -4,10 +4,14 @@
 //! Evidence: ReplicaSets or ControllerRevisions of the workload. Looks alike: a change long before the trouble, a change that does not
 //! touch what is wrong, and a first revision, which has no way back.
 
-use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Container, PodTemplateSpec};
 use k8s_openapi::jiff::SignedDuration;
 
 use super::View;
+use crate::api::ObjectName;
+use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{Revision, Workload};
 use crate::diagnosis::finding::{Confidence, Depth, Finding, cut};
 use crate::diagnosis::remedy::Remedy;
@@ -91,6 +95,94 @@ pub(super) fn attach(view: &View<'_>, findings: &mut [Finding]) {
             });
         }
     }
+}
+
+/// What changed in the ConfigMaps that two revisions mount or read, line by line: for programs and settings that live there.
+pub(super) fn code_changes(view: &View<'_>, findings: &[Finding]) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    for finding in findings
+        .iter()
+        .filter(|finding| matches!(finding.remedy, Some(Remedy::BadRevision { .. })))
+    {
+        let Some(workload) = view.facts.workload(&finding.object) else {
+            continue;
+        };
+        let Some((now, before)) = workload.last_two() else {
+            continue;
+        };
+        if found.iter().any(|known| known.object == workload.name) {
+            continue;
+        }
+        for (old, new) in config_maps(&before.template)
+            .into_iter()
+            .zip(config_maps(&now.template))
+        {
+            let (Some(from), Some(to)) = (data(view, workload, &old), data(view, workload, &new)) else {
+                continue;
+            };
+            if old == new {
+                continue;
+            }
+            let lines = line_changes(&from.0, &to.0);
+            if lines.is_empty() {
+                continue;
+            }
+            found.push(
+                super::claim("ChangedByRollout", &workload.name, Depth::Mechanism, Basis::Inferred, 2)
+                    .says(format!(
+                        "revision {} of {} reads ConfigMap {new} where revision {} read {old}; it differs in: {}",
+                        now.number,
+                        workload.name,
+                        before.number,
+                        cut(&lines.join(" "), 500)
+                    ))
+                    .cites([now.evidence, before.evidence, from.1, to.1])
+                    .since(now.created)
+                    .done(),
+            );
+            break;
+        }
+    }
+    found
+}
+
+fn config_maps(template: &PodTemplateSpec) -> Vec<String> {
+    let spec = template.spec.as_ref();
+    let volumes = spec.into_iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let mounted = volumes.filter_map(|volume| volume.config_map.as_ref().map(|map| map.name.clone()));
+    let containers = spec.into_iter().flat_map(|spec| &spec.containers);
+    let read = containers
+        .flat_map(|container| container.env_from.iter().flatten())
+        .filter_map(|source| source.config_map_ref.as_ref().map(|map| map.name.clone()));
+    mounted.chain(read).collect()
+}
+
+fn data<'v>(view: &'v View<'_>, workload: &Workload<'_>, name: &str) -> Option<(Vec<&'v str>, &'v str)> {
+    let object = ObjectName::namespaced("ConfigMap", workload.namespace(), name);
+    let entry = view.facts.case.entry(&object)?;
+    let map = view.facts.case.get::<ConfigMap>(name)?;
+    let lines = map
+        .data
+        .iter()
+        .flatten()
+        .flat_map(|(_, text)| text.lines())
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    Some((lines.collect(), entry.evidence.as_str()))
+}
+
+/// Lines that only one of the two has, the new ones first, at most a dozen.
+fn line_changes(from: &[&str], to: &[&str]) -> Vec<String> {
+    let (old, new): (BTreeSet<&str>, BTreeSet<&str>) = (from.iter().copied().collect(), to.iter().copied().collect());
+    let added = to
+        .iter()
+        .filter(|line| !old.contains(*line))
+        .map(|line| format!("`+ {}`", cut(line, 100)));
+    let removed = from
+        .iter()
+        .filter(|line| !new.contains(*line))
+        .map(|line| format!("`- {}`", cut(line, 100)));
+    added.chain(removed).take(12).collect()
 }
 
 /// Faults that a change of the pod template can bring, by what it changed.

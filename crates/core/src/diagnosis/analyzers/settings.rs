@@ -6,7 +6,7 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 
-use super::{View, claim};
+use super::{View, claim, merge};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::environment::{self, Environment};
@@ -26,12 +26,8 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
             let Some(log) = view.facts.case.logs().get(at) else {
                 continue;
             };
-            if let Some(finding) = missing(view, workload, &log.container, &group.subject, &group.sample, evidence)
-                && !found
-                    .iter()
-                    .any(|known| known.object == finding.object && known.summary == finding.summary)
-            {
-                found.push(finding);
+            if let Some(finding) = missing(view, workload, &log.container, &group.subject, &group.sample, evidence) {
+                merge(&mut found, finding);
             }
         }
     }

@@ -4,7 +4,7 @@
 //! Evidence: the log; it counts where the container fails and the phrase stands near its end, or where it goes on repeatedly in one that
 //! runs. Looks alike: handled errors and retries of a program that does its work; those are left alone.
 
-use super::{View, claim};
+use super::{View, claim, merge};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended, waiting};
 use crate::diagnosis::finding::{Depth, Finding, cut};
@@ -15,14 +15,16 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for workload in &view.facts.workloads {
         for (at, group, evidence) in view.logs.of(&workload.name) {
+            if group.signature == Signature::Overload {
+                if group.count >= 5 && counts(view, workload, at, group) {
+                    merge(&mut found, slow(workload, group, evidence));
+                }
+                continue;
+            }
             let Some((category, what, instruction)) = meaning(group) else {
                 continue;
             };
-            if !counts(view, workload, at, group)
-                || found
-                    .iter()
-                    .any(|known| known.object == workload.name && known.category == category)
-            {
+            if !counts(view, workload, at, group) {
                 continue;
             }
             let failing = is_failing(workload, view, at);
@@ -50,7 +52,8 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
                     .to_owned()
             });
             let container = view.facts.case.logs().get(at).map_or("", |log| log.container.as_str());
-            found.push(
+            merge(
+                &mut found,
                 claim(
                     category,
                     &workload.name,
@@ -144,6 +147,20 @@ fn meaning(group: &Group) -> Option<(&'static str, String, String)> {
         _ => return None,
     };
     Some((category, what, instruction))
+}
+
+/// What people feel, not yet why.
+fn slow(workload: &Workload<'_>, group: &Group, evidence: &str) -> Finding {
+    claim("SlowRequests", &workload.name, Depth::Symptom, Basis::Logged, 1)
+        .says(format!(
+            "{} tells of slow or refused requests, {} times: \"{}\"",
+            workload.name,
+            group.count,
+            cut(&group.sample, 160)
+        ))
+        .cites([evidence])
+        .since(group.first)
+        .done()
 }
 
 /// Whether a group of lines is trouble at all: of a container that fails, near its end; or going on, repeatedly, in one that runs.

@@ -1,0 +1,234 @@
+//! Evidence that was recorded from live runs of the scenarios, read again: the same cause each time, and never more certain with less.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+
+use firewatch_core::api::ObjectName;
+use firewatch_core::diagnosis::{CaseFile, Confidence, Depth, Diagnosis, Remedy, Verdict, diagnose};
+use firewatch_core::sandbox::evidence::Evidence;
+
+const RECORDED: [(&str, &str, &str); 5] = [
+    ("crashloop", "checkout-1", "checkout"),
+    ("memory_leak", "catalog-1", "catalog"),
+    ("cpu_spike", "login-1", "login"),
+    ("cascading_failure", "shop-1", "storefront"),
+    ("healthy_noise", "search-1", "search"),
+];
+
+fn recorded(name: &str) -> Vec<Evidence> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
+        .join("evidence.json");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+fn read(evidence: &[Evidence], namespace: &str, target: &str) -> Diagnosis {
+    let now = evidence.iter().map(|one| one.collected_at).max().unwrap();
+    let target = ObjectName::namespaced("Deployment", namespace, target);
+    diagnose(&CaseFile::from_evidence(namespace, Some(target), now, evidence))
+}
+
+fn replay(name: &str) -> Diagnosis {
+    let (_, namespace, target) = RECORDED.into_iter().find(|(known, ..)| *known == name).unwrap();
+    read(&recorded(name), namespace, target)
+}
+
+#[test]
+fn a_missing_key_is_named_with_the_neighbour_that_has_it() {
+    let root = replay("crashloop").root_cause.unwrap();
+    assert_eq!(root.finding.category, "MissingConfigMapKey");
+    assert_eq!(root.finding.object.to_string(), "ConfigMap/checkout-settings");
+    assert!(
+        root.finding.confidence >= Confidence::hundredths(90),
+        "{}",
+        root.finding.confidence
+    );
+    let Some(Remedy::MissingConfigMapKey {
+        key,
+        value: Some(value),
+        consumer,
+        ..
+    }) = root.finding.remedy
+    else {
+        panic!("{:?}", root.finding.remedy)
+    };
+    assert_eq!(key, "PAYMENT_GATEWAY_URL");
+    assert_eq!(value.value, "http://payment-gateway:8080/v1");
+    assert_eq!(value.source, "ConfigMap/refunds-settings");
+    assert_eq!(consumer.workload.to_string(), "Deployment/checkout");
+}
+
+#[test]
+fn a_leak_that_came_with_a_release_leads_back_before_it() {
+    let diagnosis = replay("memory_leak");
+    let root = diagnosis.root_cause.unwrap();
+    assert_eq!(root.finding.category, "OutOfMemory");
+    assert_eq!(root.finding.object.to_string(), "Deployment/catalog");
+    let Some(Remedy::BadRevision {
+        from_revision: 2,
+        to_revision: 1,
+        diff,
+        ..
+    }) = root.finding.remedy
+    else {
+        panic!("{:?}", root.finding.remedy)
+    };
+    assert!(diff.contains("RELEASE"), "{diff}");
+    let change = diagnosis
+        .findings
+        .iter()
+        .find(|finding| finding.category == "ChangedByRollout")
+        .unwrap();
+    assert!(change.summary.contains("PAGES = {}"), "{}", change.summary);
+}
+
+#[test]
+fn load_beyond_the_cpu_limit_asks_for_replicas() {
+    let root = replay("cpu_spike").root_cause.unwrap();
+    assert_eq!(root.finding.category, "CpuThrottled");
+    assert!(
+        matches!(root.finding.remedy, Some(Remedy::ScaleOut { from: 1, to: 3, .. })),
+        "{:?}",
+        root.finding.remedy
+    );
+}
+
+#[test]
+fn a_victim_leads_to_the_service_that_lost_its_pods() {
+    let root = replay("cascading_failure").root_cause.unwrap();
+    assert_eq!(root.finding.object.to_string(), "Service/orders-db");
+    let Some(Remedy::ServiceSelector {
+        key,
+        from,
+        to: Some(to),
+        ..
+    }) = &root.finding.remedy
+    else {
+        panic!("{:?}", root.finding.remedy)
+    };
+    assert_eq!((key.as_str(), from.as_str(), to.as_str()), ("version", "16", "15"));
+    let steps: Vec<&str> = root.chain.iter().map(String::as_str).collect();
+    for (step, words) in steps.iter().zip([
+        "Deployment/storefront: 0 of 1 pods ready",
+        "Deployment/storefront calls orders:8080",
+        "Service/orders has no ready endpoint",
+        "Deployment/orders calls orders-db:5432",
+        "Service/orders-db has no endpoints",
+    ]) {
+        assert!(
+            step.contains(words) && step.contains("(E"),
+            "{step}\nshould say: {words}"
+        );
+    }
+    assert_eq!(steps.len(), 5);
+}
+
+#[test]
+fn errors_in_the_log_of_a_healthy_service_are_no_incident() {
+    let diagnosis = replay("healthy_noise");
+    assert_eq!(diagnosis.verdict, Verdict::Healthy, "{:?}", diagnosis.findings);
+    assert!(diagnosis.root_cause.is_none() && diagnosis.findings.is_empty());
+    assert!(diagnosis.checked.iter().any(|line| line.contains("log of search")));
+}
+
+#[test]
+fn every_claim_cites_evidence_that_is_there() {
+    for (name, namespace, target) in RECORDED {
+        let evidence = recorded(name);
+        let diagnosis = read(&evidence, namespace, target);
+        for finding in diagnosis
+            .findings
+            .iter()
+            .chain(diagnosis.root_cause.iter().map(|root| &root.finding))
+        {
+            assert!(!finding.evidence.is_empty(), "{name}: {}", finding.summary);
+            for id in &finding.evidence {
+                assert!(
+                    evidence.iter().any(|one| one.id == *id),
+                    "{name}: {id} is not in evidence"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn less_evidence_never_makes_a_cause_more_certain_nor_a_sick_target_healthy() {
+    for (name, namespace, target) in RECORDED {
+        let all = recorded(name);
+        let whole = read(&all, namespace, target);
+        for without in 0..all.len() {
+            let mut some = all.clone();
+            let taken = some.remove(without);
+            let less = read(&some, namespace, target);
+            let says = |diagnosis: &Diagnosis| {
+                diagnosis
+                    .root_cause
+                    .as_ref()
+                    .map_or(Confidence::default(), |root| root.finding.confidence)
+            };
+            assert!(
+                says(&less) <= says(&whole),
+                "{name} without {}: {} > {}",
+                taken.id,
+                says(&less),
+                says(&whole)
+            );
+            if whole.verdict == Verdict::Found {
+                assert_ne!(less.verdict, Verdict::Healthy, "{name} without {}", taken.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cause_without_what_it_cites_is_no_cause() {
+    for (name, namespace, target) in RECORDED {
+        let all = recorded(name);
+        let Some(root) = read(&all, namespace, target).root_cause else {
+            continue;
+        };
+        let rest: Vec<Evidence> = all
+            .iter()
+            .filter(|one| !root.finding.evidence.contains(&one.id))
+            .cloned()
+            .collect();
+        let now_says = if rest.is_empty() {
+            None
+        } else {
+            read(&rest, namespace, target).root_cause
+        };
+        assert!(
+            now_says
+                .is_none_or(|other| other.finding.category != root.finding.category
+                    || other.finding.object != root.finding.object),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_order_of_evidence_changes_nothing_that_is_concluded() {
+    for (name, namespace, target) in RECORDED {
+        let all = recorded(name);
+        let mut reversed = all.clone();
+        reversed.reverse();
+        let cause = |evidence: &[Evidence]| {
+            read(evidence, namespace, target)
+                .root_cause
+                .map(|root| (root.finding.category, root.finding.object))
+        };
+        assert_eq!(cause(&all), cause(&reversed), "{name}");
+    }
+}
+
+#[test]
+fn symptoms_are_never_called_the_cause() {
+    for (name, namespace, target) in RECORDED {
+        if let Some(root) = read(&recorded(name), namespace, target).root_cause {
+            assert!(root.finding.depth > Depth::Symptom, "{name}");
+        }
+    }
+}
