@@ -2,13 +2,16 @@
 //! person's own machine, before a decision is written. The executor does the same; this is so that nobody approves what it refuses.
 
 use firewatch_core::api::{Incident, PlannedAction, RemediationApproval};
+use firewatch_core::approval::digest::of_approval;
+use firewatch_core::remediation::assess::{recomputed, risk, summary};
+use firewatch_core::remediation::{Action, ActionError};
 use kube::ResourceExt;
 
 use crate::render::text::{clean, shell};
 
-/// The action with command, way back and risk computed from its type, target and parameters.
-pub fn rendered(action: &PlannedAction) -> Result<PlannedAction, String> {
-    Ok(action.clone())
+/// The action with command, way back, risk and impact computed from its type, target and parameters.
+pub fn rendered(action: &PlannedAction) -> Result<PlannedAction, ActionError> {
+    recomputed(action)
 }
 
 /// What differs, in sentences. Empty: the plan is what it seems.
@@ -40,6 +43,29 @@ pub fn differences(incident: &Incident, approval: &RemediationApproval) -> Vec<S
             }
         }
     }
+    match of_approval(approval) {
+        Ok(digest) if digest.as_str() == spec.plan_digest => {}
+        Ok(digest) => differences.push(format!(
+            "spec.planDigest: stored as {}, but what is stored beside it has the digest {}",
+            clean(&spec.plan_digest),
+            digest.as_str()
+        )),
+        Err(why) => differences.push(format!("spec: has no digest: {}", clean(&why.to_string()))),
+    }
+    let actions: Result<Vec<Action>, ActionError> = spec.actions.iter().map(Action::try_from).collect();
+    if let Ok(actions) = actions {
+        if risk(&actions) != spec.risk {
+            differences.push(format!("spec.risk: stored as {}, but is {}", spec.risk, risk(&actions)));
+        }
+        let meant = summary(&actions);
+        if meant != spec.summary {
+            differences.push(format!(
+                "spec.summary: stored as\n      {}\n    but means\n      {}",
+                clean(&spec.summary),
+                clean(&meant)
+            ));
+        }
+    }
     for action in &spec.actions {
         let id = clean(&action.id);
         let namespace = action.target.namespace.as_deref();
@@ -51,7 +77,7 @@ pub fn differences(incident: &Incident, approval: &RemediationApproval) -> Vec<S
             ));
         }
         match rendered(action) {
-            Err(why) => differences.push(format!("action {id}: cannot be rendered: {}", clean(&why))),
+            Err(why) => differences.push(format!("action {id}: cannot be rendered: {}", clean(&why.to_string()))),
             Ok(again) => {
                 for (field, stored, meant) in [
                     ("command", &action.command, &again.command),
@@ -65,6 +91,13 @@ pub fn differences(incident: &Incident, approval: &RemediationApproval) -> Vec<S
                         ));
                     }
                 }
+                if action.impact != again.impact {
+                    differences.push(format!(
+                        "action {id}: impact is stored as \"{}\", but is \"{}\"",
+                        clean(&action.impact),
+                        clean(&again.impact)
+                    ));
+                }
                 if action.risk != again.risk {
                     differences.push(format!(
                         "action {id}: risk is stored as {}, but is {}",
@@ -75,4 +108,49 @@ pub fn differences(incident: &Incident, approval: &RemediationApproval) -> Vec<S
         }
     }
     differences
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::render::fixture;
+
+    #[test]
+    fn a_sealed_plan_is_what_it_seems() {
+        assert_eq!(
+            differences(&fixture::incident(), &fixture::approval()),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn every_text_that_a_person_reads_is_compared() {
+        let tamper: [(&str, fn(&mut RemediationApproval)); 7] = [
+            ("action A1: command", |a| {
+                let action = a.spec.actions.first_mut().unwrap();
+                *action.command.last_mut().unwrap() = "[]".to_owned();
+            }),
+            ("action A1: rollback", |a| {
+                a.spec.actions.first_mut().unwrap().rollback.clear()
+            }),
+            ("action A1: impact", |a| {
+                a.spec.actions.first_mut().unwrap().impact = "none".to_owned()
+            }),
+            ("spec.planDigest", |a| {
+                a.spec.actions.first_mut().unwrap().parameters.to = Some("http://elsewhere".to_owned())
+            }),
+            ("spec.risk", |a| a.spec.risk = firewatch_core::api::Risk::High),
+            ("spec.summary", |a| a.spec.summary = "nothing of note".to_owned()),
+            ("action A1: cannot be rendered", |a| {
+                a.spec.actions.first_mut().unwrap().parameters.field = None
+            }),
+        ];
+        for (named, change) in tamper {
+            let mut approval = fixture::approval();
+            change(&mut approval);
+            let found = differences(&fixture::incident(), &approval);
+            assert!(found.iter().any(|text| text.starts_with(named)), "{named}: {found:?}");
+        }
+    }
 }

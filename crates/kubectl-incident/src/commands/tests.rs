@@ -40,7 +40,10 @@ impl Server {
         }
     }
 
-    fn cluster(self) -> (Cluster, Arc<Self>) {
+    fn cluster(mut self) -> (Cluster, Arc<Self>) {
+        if let Some(plan) = self.incident.status.as_mut().and_then(|status| status.plan.as_mut()) {
+            plan.digest.clone_from(&self.approval.spec.plan_digest);
+        }
         let server = Arc::new(self);
         let answering = server.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
@@ -104,10 +107,7 @@ impl Server {
 
 /// An approval that is still in time: the commands look at the clock.
 fn in_time() -> RemediationApproval {
-    let mut approval = fixture::approval();
-    let later = k8s_openapi::jiff::Timestamp::now() + k8s_openapi::jiff::SignedDuration::from_mins(10);
-    approval.spec.expires_at = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(later);
-    approval
+    fixture::approval_until(k8s_openapi::jiff::Timestamp::now() + k8s_openapi::jiff::SignedDuration::from_mins(10))
 }
 
 fn approve_args() -> ApproveArgs {

@@ -1,43 +1,32 @@
 //! Hand-made objects for tests of rendering: one incident that waits for approval, and the same one repaired.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use firewatch_core::api::{Incident, RemediationApproval};
+use firewatch_core::api::{Incident, PlannedAction, RemediationApproval};
+use firewatch_core::approval::digest::of_approval;
+use firewatch_core::remediation::Action;
+use firewatch_core::remediation::assess::{self, recomputed};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
 pub fn now() -> Timestamp {
     "2026-03-01T03:02:00Z".parse().unwrap()
 }
 
-fn action() -> Value {
-    let patch = |from: &str, to: &str| {
-        format!(
-            r#"[{{"op":"test","path":"/metadata/uid","value":"5f0c"}},{{"op":"{from}","path":"/data/PAYMENT_GATEWAY_URL"{to}}}]"#
-        )
-    };
-    let command = |patch: String| {
-        json!([
-            "kubectl",
-            "patch",
-            "configmap",
-            "checkout-settings",
-            "-n",
-            "shop",
-            "--type=json",
-            "-p",
-            patch
-        ])
-    };
-    json!({
-        "id": "A1", "type": "PatchConfigMapKey", "risk": "medium",
-        "target": {"apiVersion": "v1", "kind": "ConfigMap", "namespace": "shop", "name": "checkout-settings", "uid": "5f0c"},
+/// As the planner would make it: every text computed from the typed fields.
+fn action() -> PlannedAction {
+    let planned = serde_json::from_value(json!({
+        "id": "A1", "type": "PatchConfigMapKey", "risk": "low",
+        "target": {"apiVersion": "v1", "kind": "ConfigMap", "namespace": "shop", "name": "checkout-settings", "uid": "5f0c5f0c-0000-4000-8000-000000000001"},
         "parameters": {"field": "PAYMENT_GATEWAY_URL", "to": "http://payment-gateway:8080/v1"},
-        "command": command(patch("add", r#","value":"http://payment-gateway:8080/v1""#)),
-        "rollback": command(patch("remove", "")),
-        "impact": "checkout reads the key when its container starts again.",
-        "evidence": ["E1", "E4"]
-    })
+        "command": [], "impact": "", "evidence": ["E1", "E4"]
+    }))
+    .unwrap();
+    recomputed(&planned).expect("the fixture's action is one of the catalogue")
+}
+
+fn summary() -> String {
+    assess::summary(&[Action::try_from(&action()).unwrap()])
 }
 
 pub fn incident() -> Incident {
@@ -57,7 +46,7 @@ pub fn incident() -> Incident {
                 "summary": "checkout ends at start because the setting PAYMENT_GATEWAY_URL is not there; ConfigMap checkout-settings, from which it takes its environment, has no such key.",
                 "object": {"kind": "Deployment", "namespace": "shop", "name": "checkout"},
                 "chain": ["no pod of checkout is ready: its container has ended 4 times with exit code 1", "its log ends with KeyError: 'PAYMENT_GATEWAY_URL'"]},
-            "plan": {"revision": 1, "digest": format!("sha256:{}", "0".repeat(64)), "risk": "medium", "summary": "set PAYMENT_GATEWAY_URL in ConfigMap checkout-settings",
+            "plan": {"revision": 1, "digest": approval().spec.plan_digest, "risk": action().risk, "summary": summary(),
                 "actions": [action()], "longTermFixes": ["Check required settings before a rollout, for instance in an init container."],
                 "estimatedResolutionSeconds": 60},
             "review": {"verdict": "Approve", "reasons": ["the change is reversible and touches one key"]},
@@ -72,15 +61,22 @@ pub fn incident() -> Incident {
 }
 
 pub fn approval() -> RemediationApproval {
-    serde_json::from_value(json!({
+    approval_until("2026-03-01T03:15:00Z".parse().unwrap())
+}
+
+/// Sealed like a real one, and void after `expires`.
+pub fn approval_until(expires: Timestamp) -> RemediationApproval {
+    let mut approval: RemediationApproval = serde_json::from_value(json!({
         "apiVersion": "firewatch.dev/v1alpha1", "kind": "RemediationApproval",
         "metadata": {"name": "checkout-restarts-0123456789abcdef0123456789abcdef", "namespace": "shop", "uid": "77bb"},
         "spec": {"incidentRef": {"name": "checkout-restarts", "uid": "11aa"}, "planDigest": format!("sha256:{}", "0".repeat(64)), "revision": 1,
-            "summary": "set PAYMENT_GATEWAY_URL in ConfigMap checkout-settings", "risk": "medium", "actions": [action()],
-            "expiresAt": "2026-03-01T03:15:00Z"},
+            "summary": summary(), "risk": action().risk, "actions": [action()],
+            "expiresAt": expires.to_string()},
         "status": {"state": "Pending", "approveCommand": "kubectl patch rap checkout-restarts-0123456789abcdef0123456789abcdef -n shop --type=merge -p '{\"spec\":{\"decision\":\"Approved\",\"approver\":\"YOU\",\"reason\":\"WHY\"}}'"}
     }))
-    .expect("the fixture is a RemediationApproval")
+    .expect("the fixture is a RemediationApproval");
+    approval.spec.plan_digest = of_approval(&approval).unwrap().as_str().to_owned();
+    approval
 }
 
 pub fn remediated() -> Incident {
