@@ -2,6 +2,7 @@
 # Runs test levels in order, brings up what they need, prints the time of each, and takes down what it brought up itself.
 # Usage: test.sh LEVEL...   LEVEL: check core component e2e full
 # KEEP=1 leaves the cluster and Postgres as they are at the end. Logs: target/test-logs/LEVEL.log
+# shellcheck disable=SC2317 # the levels are called by name, through step
 # shellcheck source=tests/cluster/lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
 cd "$REPOSITORY"
