@@ -14,7 +14,7 @@ eval "$("$CLUSTER_SOURCE/env.sh")"
 
 say "building the kubectl plugin (seconds, a minute the first time)"
 (cd "$REPOSITORY" && cargo build --quiet --locked -p kubectl-incident)
-PATH=${CARGO_TARGET_DIR:-$REPOSITORY/target}/debug:$PATH
+PATH=$(cd "$REPOSITORY" && cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug:$PATH
 
 # An earlier demo's namespace would show an earlier fault.
 kubectl delete namespace demo --ignore-not-found --wait >&2

@@ -21,13 +21,16 @@ build_binaries() {
   [ ${#crates[@]} -gt 0 ] || return 0
   say "building the binaries for the images (minutes the first time)"
   (cd "$REPOSITORY" && cargo build --quiet --locked --profile image --bins "${crates[@]}")
-  local built=${CARGO_TARGET_DIR:-$REPOSITORY/target}/image
-  [ "$built" -ef "$REPOSITORY/target/image" ] || {
-    mkdir -p "$REPOSITORY/target/image"
-    for name in firewatch sandbox-runner; do
-      [ ! -e "$built/$name" ] || cp -u "$built/$name" "$REPOSITORY/target/image/"
-    done
-  }
+  # Asked of cargo, since a configuration may put it anywhere.
+  local built
+  built=$(cd "$REPOSITORY" && cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/image
+  mkdir -p "$REPOSITORY/target/image"
+  [ "$built" -ef "$REPOSITORY/target/image" ] || for name in "${names[@]}"; do
+    case $name in
+      firewatch) cp -f "$built/firewatch" "$REPOSITORY/target/image/" ;;
+      firewatch-sandbox) cp -f "$built/sandbox-runner" "$REPOSITORY/target/image/" ;;
+    esac
+  done
 }
 
 # As the user: after as_root it would be root's cargo.
