@@ -132,7 +132,7 @@ mod tests {
             ("action A1: rollback", |a| a.rollback = Vec::new()),
             ("action A1: impact", |a| a.impact = "none".to_owned()),
             ("spec.planDigest", |a| {
-                a.parameters.to = Some("http://elsewhere".to_owned())
+                a.parameters.to = Some("http://elsewhere".to_owned());
             }),
             ("action A1: cannot be rendered", |a| a.parameters.field = None),
         ];

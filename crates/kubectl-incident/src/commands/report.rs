@@ -1,31 +1,28 @@
-//! `kubectl incident report`: the whole story of an incident.
+//! `kubectl incident report`: the one document per investigation, the same from here, the operator and the database.
 
-use k8s_openapi::jiff::Timestamp;
+use firewatch_core::api::Incident;
+use firewatch_core::report::{ApprovalRow, ResponseDocument, StoryView, document, markdown};
 
-use super::{approval_of, columns, print, serialised};
+use super::{approval_of, print, serialised};
 use crate::cli::{ReportArgs, ReportOutput};
 use crate::cluster::Cluster;
 use crate::error::Result;
 use crate::exit;
-use crate::render::show::{View, screen};
-use crate::render::style::Palette;
 
 /// Prints the report.
 pub async fn run(cluster: &Cluster, args: &ReportArgs) -> Result<u8> {
     let incident = cluster.incident(&args.name).await?;
-    let approval = approval_of(cluster, &incident).await.unwrap_or_default();
+    let document = of(cluster, &incident).await;
     match args.output {
-        ReportOutput::Json => print(&serialised(&incident.status, false)?)?,
-        ReportOutput::Markdown => {
-            let view = View {
-                incident: &incident,
-                approval: approval.as_ref(),
-                now: Timestamp::now(),
-                columns: columns(),
-                palette: Palette::plain(),
-            };
-            print(&screen(view, true))?;
-        }
+        ReportOutput::Json => print(&serialised(&document, false)?)?,
+        ReportOutput::Markdown => print(&markdown(&document))?,
     }
     Ok(exit::OK)
+}
+
+/// The document of an incident as it stands. Who may not read approvals gets it without the decision's details.
+pub(crate) async fn of(cluster: &Cluster, incident: &Incident) -> ResponseDocument {
+    let approval = approval_of(cluster, incident).await.unwrap_or_default();
+    let view = StoryView::with_approval(incident, approval.as_ref().map(ApprovalRow::of));
+    document(incident, &view)
 }

@@ -10,7 +10,7 @@ use kube::api::PostParams;
 use serde::Serialize;
 
 use super::{columns, confirmed, decide, interactive, print, report, serialised, watch};
-use crate::cli::{ReportArgs, ReportOutput, RunArgs};
+use crate::cli::RunArgs;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::exit;
@@ -30,8 +30,8 @@ struct Summary {
     outcome: Option<Outcome>,
     /// What differs from the expectation. Empty: nothing.
     differences: Vec<String>,
-    /// The incident's status at its end.
-    status: Option<serde_json::Value>,
+    /// The whole story.
+    report: Option<firewatch_core::report::ResponseDocument>,
 }
 
 fn library(args: &RunArgs) -> Library {
@@ -133,7 +133,7 @@ async fn play(cluster: &Cluster, library: &Library, scenario: &Scenario, args: &
         incident: None,
         outcome: None,
         differences: Vec::new(),
-        status: None,
+        report: None,
     };
     for step in &scenario.steps {
         say(&format!("applying {}", step.apply), Tone::Faint);
@@ -171,19 +171,12 @@ async fn play(cluster: &Cluster, library: &Library, scenario: &Scenario, args: &
         let outcome = Box::pin(attend(cluster, &name, args)).await?;
         summary.outcome = Some(outcome);
         let over = cluster.incident(&name).await?;
-        let status = over.status.unwrap_or_default();
-        summary.differences = scenario.expected.differences(&status);
-        summary.status = serde_json::to_value(&status).ok();
+        let document = report::of(cluster, &over).await;
         if args.output.is_none() {
-            report::run(
-                cluster,
-                &ReportArgs {
-                    name,
-                    output: ReportOutput::Markdown,
-                },
-            )
-            .await?;
+            print(&firewatch_core::report::markdown(&document))?;
         }
+        summary.report = Some(document);
+        summary.differences = scenario.expected.differences(&over.status.unwrap_or_default());
         if !matches!(outcome, Outcome::Remediated | Outcome::NoActionRequired) {
             return Ok(summary);
         }

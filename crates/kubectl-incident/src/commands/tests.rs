@@ -9,7 +9,7 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use super::{cancel, decide, list, watch};
+use super::{cancel, decide, list, report, watch};
 use crate::cli::{ApproveArgs, CancelArgs, ListArgs, RejectArgs, WatchArgs};
 use crate::cluster::Cluster;
 use crate::exit;
@@ -304,4 +304,14 @@ async fn listing_all_namespaces_asks_for_all() {
         asked.first().unwrap().1.contains("labelSelector=team%3Dpayments"),
         "{asked:?}"
     );
+}
+
+#[tokio::test]
+async fn a_report_holds_the_decision_that_the_incident_waits_for() {
+    let (cluster, _) = Server::new().cluster();
+    let document = report::of(&cluster, &fixture::incident()).await;
+    let text = serde_json::to_value(&document).unwrap().to_string();
+    assert!(text.contains("PAYMENT_GATEWAY_URL"), "{text}");
+    assert!(firewatch_core::report::markdown(&document).contains("PAYMENT_GATEWAY_URL"));
+    assert_eq!(document.investigation_id, "11aa");
 }
