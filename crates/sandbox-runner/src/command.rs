@@ -110,7 +110,7 @@ fn drain(pipe: Option<impl Read + Send + 'static>, cap: usize) -> mpsc::Receiver
     thread::spawn(move || {
         let mut kept = Vec::new();
         let mut total = 0_u64;
-        let mut buffer = [0_u8; 64 * 1024];
+        let mut buffer = vec![0_u8; 64 * 1024];
         if let Some(mut pipe) = pipe {
             while let Ok(n) = pipe.read(&mut buffer) {
                 if n == 0 {

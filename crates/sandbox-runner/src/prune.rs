@@ -130,7 +130,7 @@ fn strip(object: &mut Value) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn pod(name: &str, ready: bool) -> Value {

@@ -106,7 +106,7 @@ fn deadline() -> PodOutcome {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
     use super::*;
 
     fn pod(status: serde_json::Value) -> Pod {

@@ -121,7 +121,12 @@ fn of_container(container: &Container, pod: &PodSecurityContext) -> Vec<String> 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::semicolon_if_nothing_returned
+    )]
     use proptest::prelude::*;
 
     use super::*;
