@@ -3,10 +3,8 @@
 
 use std::path::Path;
 
-use firewatch_core::api::{Incident, RemediationApproval, ResponsePolicy};
+use firewatch_core::api::definitions;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt;
-use serde_json::{Value, json};
 
 /// Why no CRD was written.
 #[derive(Debug, thiserror::Error)]
@@ -24,46 +22,17 @@ pub enum CrdError {
 
 /// File name and text of each definition.
 pub fn rendered() -> Result<Vec<(String, String)>, CrdError> {
-    [Incident::crd(), RemediationApproval::crd(), ResponsePolicy::crd()]
-        .into_iter()
-        .map(|crd| render(&crd))
-        .collect()
+    definitions::all().iter().map(render).collect()
 }
 
 fn render(crd: &CustomResourceDefinition) -> Result<(String, String), CrdError> {
     let name = crd.metadata.name.clone().unwrap_or_default();
-    let mut value = serde_json::to_value(crd)?;
-    if let Some(schema) = value.pointer_mut("/spec/versions/0/schema/openAPIV3Schema") {
-        bound(schema);
-    }
+    let value = serde_json::to_value(crd)?;
     let yaml = serde_saphyr::to_string(&value).map_err(|e| CrdError::Yaml(e.to_string()))?;
     Ok((
         format!("{name}.yaml"),
         format!("# Generated from the Rust types by `firewatch crds`. Do not edit.\n{yaml}"),
     ))
-}
-
-/// Types that are not ours (conditions, label selectors) come without bounds; CRD rules over them would be too costly.
-fn bound(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            let missing = |keys: &[&str]| !keys.iter().any(|k| fields.contains_key(*k));
-            let limit = match fields.get("type").and_then(Value::as_str) {
-                Some("string") if missing(&["maxLength", "enum", "format"]) => Some(("maxLength", 32768)),
-                Some("array") if fields.contains_key("items") && missing(&["maxItems"]) => Some(("maxItems", 64)),
-                Some("object") if fields.contains_key("additionalProperties") && missing(&["maxProperties"]) => {
-                    Some(("maxProperties", 64))
-                }
-                _ => None,
-            };
-            if let Some((key, limit)) = limit {
-                fields.insert(key.to_owned(), json!(limit));
-            }
-            fields.values_mut().for_each(bound);
-        }
-        Value::Array(items) => items.iter_mut().for_each(bound),
-        _ => {}
-    }
 }
 
 /// Writes them into a folder, or to stdout as one stream.
@@ -80,6 +49,8 @@ pub fn write(dir: Option<&Path>) -> Result<(), CrdError> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -130,7 +101,7 @@ mod tests {
     #[test]
     fn every_field_is_typed_bounded_and_documented() {
         let mut found = Vec::new();
-        for crd in [Incident::crd(), RemediationApproval::crd(), ResponsePolicy::crd()] {
+        for crd in definitions::all() {
             let (name, text) = render(&crd).unwrap();
             let value: Value = serde_saphyr::from_str(&text).unwrap();
             walk(

@@ -7,6 +7,7 @@ pub mod action;
 pub mod approval;
 pub mod common;
 pub mod conditions;
+pub mod definitions;
 pub mod incident;
 pub mod policy;
 pub mod status;

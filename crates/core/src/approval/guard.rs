@@ -8,12 +8,11 @@ use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, Val
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
-use kube::CustomResourceExt;
 use regex::Regex;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::api::{Incident, RemediationApproval, ResponsePolicy};
+use crate::api::definitions;
 
 /// The expected admission policies and bindings, with placeholders for what an installation chooses.
 const EXPECTED: &str = include_str!("../../../../charts/firewatch/files/guards.yaml");
@@ -130,14 +129,12 @@ pub fn compare(installed: &Installed, installation: &Installation) -> GuardState
             differences.push(format!("{kind} {name} was changed at {place}"));
         }
     }
-    for (expected, name) in [RemediationApproval::crd(), Incident::crd(), ResponsePolicy::crd()]
-        .into_iter()
-        .zip(CRDS)
-    {
+    for expected in definitions::all() {
+        let name = expected.metadata.name.clone().unwrap_or_default();
         let Some(crd) = installed
             .crds
             .iter()
-            .find(|crd| crd.metadata.name.as_deref() == Some(name))
+            .find(|crd| crd.metadata.name == expected.metadata.name)
         else {
             differences.push(format!("CustomResourceDefinition {name} is not installed"));
             continue;

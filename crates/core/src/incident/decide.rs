@@ -10,7 +10,7 @@ use super::observation::{ApprovalFacts, JobFacts, Observation};
 use super::reason::Reason;
 use crate::api::policy::PolicyMode;
 use crate::api::status::{AgentState, ExecutionState, JobPurpose, JobRef, JobState, Verdict};
-use crate::api::{Decision as PersonsDecision, Outcome, Phase, Role};
+use crate::api::{ActionType, Decision as PersonsDecision, Outcome, Phase, PlannedAction, Role};
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
@@ -447,12 +447,16 @@ fn changed_something(o: &Observation<'_>) -> bool {
         .is_some_and(|e| e.steps.iter().any(|s| s.exit_code == Some(0) && !s.action.is_empty()))
 }
 
+/// Whether the plan has a way back that was approved with it. A restart alone has none and needs none: pods are replaced.
 fn can_roll_back(o: &Observation<'_>) -> bool {
+    let Some(plan) = &o.status.plan else { return false };
+    let has_way_back = |a: &PlannedAction| !a.rollback.is_empty();
     o.status.rollback.is_none()
-        && o.status
-            .plan
-            .as_ref()
-            .is_some_and(|p| !p.actions.is_empty() && p.actions.iter().all(|a| !a.rollback.is_empty()))
+        && plan.actions.iter().any(has_way_back)
+        && plan
+            .actions
+            .iter()
+            .all(|a| has_way_back(a) || a.action_type == ActionType::RestartRollout)
 }
 
 fn verifying(o: &Observation<'_>) -> Decision {
