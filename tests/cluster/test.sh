@@ -62,51 +62,6 @@ cargo_tests() { # level
 }
 
 up() {
-  [ -z "${KEEP:-}" ] && [ -n "${began:-}" ] || return 0
-  [ -n "$cluster_was_up" ] || "$CLUSTER_SOURCE/down" || true
-  [ -n "$postgres_was_up" ] || "$CLUSTER_SOURCE/postgres" down || true
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
-
-table=() failed=()
-step() { # name command...: remembers how it ended and how long it took
-  local name=$1 start=$SECONDS state=ok
-  shift
-  say "== $name"
-  # Cargo's output goes to the terminal as it comes, and to a file in which the counts are read at the end.
-  if ! "$@" 2>&1 | tee -a "$logs/$name.log"; then
-    state=FAILED
-    failed+=("$name")
-  fi
-  table+=("$(printf '%-12s %-7s %4d s' "$name" "$state" $((SECONDS - start)))")
-  [ "$state" = ok ]
-}
-
-environment() { eval "$("$CLUSTER_SOURCE/env.sh")"; }
-cluster() { "$CLUSTER_SOURCE/up" && "$CLUSTER_SOURCE/postgres" up; }
-core() { cargo test --quiet --locked -p firewatch-core -p sandbox-runner -p kubectl-incident; }
-component() { cargo test --quiet --locked -p firewatch --lib --bins && cargo_tests component; }
-end_to_end() { cargo_tests e2e; }
-full() { FIREWATCH_TEST_FULL=1 cargo_tests full; }
-installed() { "$CLUSTER_SOURCE/images.sh" && "$CLUSTER_SOURCE/install.sh"; }
-
-# The root package's test programs of one level: tests/LEVEL.rs, tests/LEVEL/main.rs and tests/LEVEL_*.rs.
-cargo_tests() { # level
-  local path name tests=()
-  for path in tests/"$1".rs tests/"$1"/main.rs tests/"$1"_*.rs; do
-    [ -e "$path" ] || continue
-    name=$(basename "${path%/main.rs}" .rs)
-    tests+=(--test "$name")
-  done
-  if [ ${#tests[@]} -eq 0 ]; then
-    say "no tests of the level '$1' yet"
-    return 0
-  fi
-  cargo test --quiet --locked -p firewatch "${tests[@]}"
-}
-
-up() {
   began=1
   [ -n "${is_up:-}" ] || step cluster cluster || return 1
   is_up=1
