@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use firewatch_core::incident::chain;
-use firewatch_core::report::Story;
+use firewatch_core::report::{self, Story};
 
 use super::AuditSink;
 use super::error::StoreError;
@@ -102,4 +102,28 @@ pub async fn verify(database_url: Option<&str>, file: Option<&Path>) -> Result<E
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Prints what is stored, one JSON line for each incident: its full response, and the rows that it rests on. All of them, or the one of
+/// this uid; the exit code is 1 where that is not there.
+pub async fn export(
+    database_url: Option<&str>,
+    file: Option<&Path>,
+    incident_uid: Option<&str>,
+) -> Result<ExitCode, StoreError> {
+    let sink = source(database_url, file)?;
+    let wanted = match incident_uid {
+        Some(uid) => vec![uid.to_owned()],
+        None => sink.incidents().await?,
+    };
+    for uid in wanted {
+        let story = sink.load_story(&uid).await?;
+        if story.is_empty() {
+            eprintln!("nothing is stored of incident {uid}");
+            return Ok(ExitCode::FAILURE);
+        }
+        let line = serde_json::json!({ "incident_uid": uid, "response": report::from_story(&story), "story": story });
+        println!("{line}");
+    }
+    Ok(ExitCode::SUCCESS)
 }
