@@ -44,8 +44,20 @@ enum Audit {
         /// Postgres.
         #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
         database_url: Option<String>,
-        /// The file of `--audit=file`.
-        #[arg(long, conflicts_with = "database_url")]
+        /// The file of `--audit=file`, whatever DATABASE_URL says.
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+    /// Print what is stored as JSON, one line for each incident: the full response and the rows that it rests on.
+    Export {
+        /// Only this one.
+        #[arg(value_name = "INCIDENT_UID")]
+        incident: Option<String>,
+        /// Postgres.
+        #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+        database_url: Option<String>,
+        /// The file of `--audit=file`, whatever DATABASE_URL says.
+        #[arg(long)]
         file: Option<PathBuf>,
     },
 }
@@ -72,6 +84,16 @@ async fn main() -> ExitCode {
         Command::Audit {
             command: Audit::Verify { database_url, file },
         } => firewatch::store::audit::verify(database_url.as_deref(), file.as_deref())
+            .await
+            .map_err(Into::into),
+        Command::Audit {
+            command:
+                Audit::Export {
+                    incident,
+                    database_url,
+                    file,
+                },
+        } => firewatch::store::audit::export(database_url.as_deref(), file.as_deref(), incident.as_deref())
             .await
             .map_err(Into::into),
     };
