@@ -5,13 +5,16 @@
 
 use std::process::ExitCode;
 
-use sandbox_runner::{confine, request_lane};
+use firewatch_core::approval::verify::Purpose;
+use sandbox_runner::{confine, remediate, request_lane};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["observe" | "analyze"] => request_lane::main(words.first().copied().unwrap_or_default()),
+        ["remediate", namespace, name, uid] => remediate::main(Purpose::Remediate, namespace, name, uid),
+        ["rollback", namespace, name, uid] => remediate::main(Purpose::Rollback, namespace, name, uid),
         // What a command is started through: this very program, which locks itself in and becomes the command.
         [confine::SUBCOMMAND, lane, command @ ..] => confine::main(lane, command),
         _ => {
