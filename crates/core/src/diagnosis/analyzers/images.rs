@@ -100,7 +100,11 @@ fn why(reason: &str, text: &str) -> &'static str {
         "its name is not a valid image reference"
     } else if reason == "ErrImageNeverPull" {
         "imagePullPolicy is Never, and the node does not have it"
-    } else if text.contains("no such host") || text.contains("name resolution") || text.contains("server misbehaving") {
+    } else if text.contains("dial tcp: lookup ")
+        || text.contains("no such host")
+        || text.contains("name resolution")
+        || text.contains("server misbehaving")
+    {
         "the name of its registry does not resolve"
     } else if text.contains("toomanyrequests") || text.contains("429") {
         "the registry's pull limit is reached"
