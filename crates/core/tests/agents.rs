@@ -155,7 +155,7 @@ fn agents_ask_only_in_their_own_namespace_and_never_for_more_than_they_need() {
                     ..
                 } => assert!(!resources.contains(&Resource::Namespaces)),
                 Command::Logs { namespace: space, .. } | Command::TopPods { namespace: space } => {
-                    assert_eq!(space, namespace)
+                    assert_eq!(space, namespace);
                 }
                 other => panic!("{other:?}"),
             }
