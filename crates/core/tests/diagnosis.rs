@@ -3,7 +3,9 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::needless_pass_by_value
+    clippy::needless_pass_by_value,
+    clippy::indexing_slicing,
+    clippy::similar_names
 )]
 
 use firewatch_core::api::{ObjectName, Role};
