@@ -31,7 +31,7 @@ use super::common::Risk;
     printcolumn(name = "Decision", type_ = "string", json_path = ".spec.decision"),
     printcolumn(name = "Approver", type_ = "string", json_path = ".spec.approver"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
-    printcolumn(name = "Expires", type_ = "date", json_path = ".spec.expiresAt"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".spec.expiresAt"),
     printcolumn(name = "Plan", type_ = "string", json_path = ".spec.summary", priority = 1),
     validation = kube::core::cel::Rule::new("!has(self.status) || !has(self.status.claim) || (self.spec.decision == 'Approved' && (self.spec.requiredApprovals == 1 || has(self.spec.confirmation)))")
         .message("only an approved plan can be claimed")
