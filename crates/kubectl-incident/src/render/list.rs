@@ -22,12 +22,12 @@ pub struct Layout {
 
 /// The incidents as a table, newest last, as given.
 pub fn table(incidents: &[Incident], layout: Layout, now: Timestamp) -> String {
-    let mut header = vec!["NAME", "SEVERITY", "PHASE", "OUTCOME", "APPROVAL", "AGE", "CAUSE"];
+    let mut header = vec!["NAME", "SEVERITY", "STATE", "AGE", "CAUSE"];
     if layout.namespaces {
         header.insert(0, "NAMESPACE");
     }
     if layout.wide {
-        header.extend(["TARGET", "TITLE"]);
+        header.extend(["PHASE", "APPROVAL", "TARGET", "TITLE"]);
     }
     let rows: Vec<Vec<(String, Option<Tone>)>> = incidents.iter().map(|incident| row(incident, layout, now)).collect();
 
@@ -78,13 +78,14 @@ fn row(incident: &Incident, layout: Layout, now: Timestamp) -> Vec<(String, Opti
         .as_ref()
         .map(|triage| triage.severity)
         .or(incident.spec.severity);
-    let phase_tone = match status.phase {
-        Phase::AwaitingApproval | Phase::Blocked => Some(Tone::Warn),
-        Phase::Completed => Some(Tone::Faint),
-        _ => None,
+    // One column says where it stands: how it ended, or what it does now.
+    let (state, tone) = match status.outcome {
+        Some(outcome) => (outcome.to_string(), Some(super::words::outcome_tone(outcome))),
+        None => (
+            status.phase.to_string(),
+            matches!(status.phase, Phase::AwaitingApproval | Phase::Blocked).then_some(Tone::Warn),
+        ),
     };
-    let outcome = status.outcome;
-    let outcome_tone = outcome.map(super::words::outcome_tone);
     let cause = status
         .root_cause
         .as_ref()
@@ -95,9 +96,7 @@ fn row(incident: &Incident, layout: Layout, now: Timestamp) -> Vec<(String, Opti
             severity.map_or_else(dash, |s| s.to_string()),
             severity.map(super::words::severity_tone),
         ),
-        (status.phase.to_string(), phase_tone),
-        (outcome.map_or_else(dash, |o| o.to_string()), outcome_tone),
-        (status.approval_state.map_or_else(dash, |s| s.to_string()), None),
+        (state, tone),
         (
             incident.creation_timestamp().map_or_else(dash, |at| since(now, at.0)),
             None,
@@ -113,6 +112,8 @@ fn row(incident: &Incident, layout: Layout, now: Timestamp) -> Vec<(String, Opti
             .target
             .as_ref()
             .map_or_else(|| "(namespace)".to_owned(), |t| format!("{}/{}", t.kind, t.name));
+        cells.push((status.phase.to_string(), None));
+        cells.push((status.approval_state.map_or_else(dash, |state| state.to_string()), None));
         cells.push((clean(&target), None));
         cells.push((clean(&incident.spec.title), None));
     }
@@ -139,9 +140,9 @@ mod tests {
         assert_eq!(
             text,
             "\
-NAMESPACE   NAME                SEVERITY   PHASE              OUTCOME   APPROVAL   AGE    CAUSE
-shop        checkout-restarts   critical   AwaitingApproval   -         Pending    110s   Deployment/checkout…
-shop        new                 -          Pending            -         -          110s   -
+NAMESPACE   NAME                SEVERITY   STATE              AGE    CAUSE
+shop        checkout-restarts   critical   AwaitingApproval   110s   Deployment/checkout: MissingEnvironmentV…
+shop        new                 -          Pending            110s   -
 "
         );
     }

@@ -1,6 +1,7 @@
 //! A plan as a person must see it before deciding: each action's change, exact command, effect, risk and way back.
 
 use firewatch_core::api::{PlannedAction, Risk};
+use firewatch_core::remediation::Action;
 
 use super::style::{Palette, Tone};
 use super::text::{clean, clean_lines, cut, shell, wrap};
@@ -14,6 +15,8 @@ pub enum Detail {
     Screen,
     /// Ways back in one line each.
     Short,
+    /// Everything but commands in one line each.
+    Tight,
 }
 
 /// One action, in lines. Commands stand on lines of their own, never broken: a terminal wraps them, and they can be copied.
@@ -32,11 +35,15 @@ pub fn action(action: &PlannedAction, detail: Detail, columns: usize, palette: P
         clean(&place),
         palette.paint(risk_tone(action.risk), &format!("risk {}", action.risk)),
     )];
-    if let Some(change) = change(action) {
-        lines.extend(indent(&change, columns));
-    }
-    if !action.impact.is_empty() {
-        lines.extend(indent(&action.impact, columns));
+    // In the catalogue's own words, and in full where they cut a value.
+    let meaning = Action::try_from(action).map(|action| action.summary()).ok();
+    let exact = change(action).filter(|_| detail == Detail::Full || meaning.is_none());
+    for text in [meaning, exact, Some(action.impact.clone())].into_iter().flatten() {
+        let mut wrapped = indent(&text, columns);
+        if detail == Detail::Tight && wrapped.len() > 1 {
+            wrapped = vec![format!("     {}", cut(&clean(&text), columns.saturating_sub(5)))];
+        }
+        lines.extend(wrapped);
     }
     if let Some(diff) = &action.diff {
         let all = clean_lines(diff);
@@ -68,7 +75,9 @@ pub fn action(action: &PlannedAction, detail: Detail, columns: usize, palette: P
     ));
     match (action.rollback.is_empty(), detail) {
         (true, _) => lines.push(palette.paint(Tone::Warn, "     no way back: this action has no inverse")),
-        (false, Detail::Short) => lines.push("     undo: the exact inverse; --full shows its command".to_owned()),
+        (false, Detail::Short | Detail::Tight) => {
+            lines.push("     undo: the exact inverse; --full shows its command".to_owned());
+        }
         (false, _) => lines.push(format!("     undo: {}", shell(&action.rollback))),
     }
     lines

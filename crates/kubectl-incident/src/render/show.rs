@@ -37,9 +37,9 @@ pub fn screen(view: View<'_>, full: bool) -> String {
     if full {
         return render(view, Detail::Full).join("\n") + "\n";
     }
-    for detail in [Detail::Screen, Detail::Short] {
+    for detail in [Detail::Screen, Detail::Short, Detail::Tight] {
         let lines = render(view, detail);
-        if detail == Detail::Short || height(&lines, view.columns) <= LINES {
+        if detail == Detail::Tight || height(&lines, view.columns) <= LINES {
             return lines.join("\n") + "\n";
         }
     }
@@ -60,7 +60,7 @@ fn render(view: View<'_>, detail: Detail) -> Vec<String> {
         lines: Vec::new(),
         view,
     };
-    head(&mut out, &status);
+    head(&mut out, &status, detail);
     warnings(&mut out, &status);
     if let Some(cause) = &status.root_cause {
         root_cause(&mut out, &status, cause, detail);
@@ -99,14 +99,10 @@ fn render(view: View<'_>, detail: Detail) -> Vec<String> {
                     .extend(plan::action(action, detail, view.columns, view.palette));
             }
         }
-        let fixes = if detail == Detail::Short {
-            1
-        } else {
-            plan.long_term_fixes.len()
-        };
+        let fixes = if detail >= Detail::Short { 1 } else { usize::MAX };
         for fix in plan.long_term_fixes.iter().take(fixes) {
             let first = fix.lines().next().unwrap_or_default();
-            out.field("LATER", if detail == Detail::Full { fix } else { first });
+            out.lines(limit(detail), "LATER", if detail == Detail::Full { fix } else { first });
         }
     }
     if let Some(review) = &status.review {
@@ -119,9 +115,9 @@ fn render(view: View<'_>, detail: Detail) -> Vec<String> {
         } else {
             review.reasons.first().cloned().unwrap_or_default()
         };
-        out.field("REVIEW", &format!("{verdict}: {reasons}"));
+        out.lines(limit(detail), "REVIEW", &format!("{verdict}: {reasons}"));
         for condition in &review.conditions {
-            out.field("", &format!("provided that {condition}"));
+            out.lines(limit(detail), "", &format!("provided that {condition}"));
         }
     }
     for (label, execution) in [("DONE", &status.execution), ("UNDONE", &status.rollback)] {
@@ -153,13 +149,33 @@ pub(super) struct Screen<'a> {
     pub(super) view: View<'a>,
 }
 
+/// Lines that one text may take.
+fn limit(detail: Detail) -> usize {
+    match detail {
+        Detail::Full | Detail::Screen => usize::MAX,
+        Detail::Short => 2,
+        Detail::Tight => 1,
+    }
+}
+
 impl Screen<'_> {
     /// A labelled text, wrapped with a hanging indent.
     pub(super) fn field(&mut self, label: &str, text: &str) {
-        let mut first = true;
-        for line in wrap(text, self.view.columns.saturating_sub(LABEL)) {
-            self.raw(if first { label } else { "" }, &line);
-            first = false;
+        self.lines(usize::MAX, label, text);
+    }
+
+    /// The same, with at most so many lines.
+    fn lines(&mut self, most: usize, label: &str, text: &str) {
+        let columns = self.view.columns.saturating_sub(LABEL);
+        let mut lines = wrap(text, columns);
+        if lines.len() > most {
+            lines.truncate(most);
+            if let Some(last) = lines.last_mut() {
+                *last = format!("{}…", cut(last, columns.saturating_sub(1)).trim_end_matches('…'));
+            }
+        }
+        for (number, line) in lines.into_iter().enumerate() {
+            self.raw(if number == 0 { label } else { "" }, &line);
         }
     }
 
@@ -175,7 +191,7 @@ impl Screen<'_> {
     }
 }
 
-fn head(out: &mut Screen<'_>, status: &IncidentStatus) {
+fn head(out: &mut Screen<'_>, status: &IncidentStatus, detail: Detail) {
     let View {
         incident, now, palette, ..
     } = out.view;
@@ -199,10 +215,8 @@ fn head(out: &mut Screen<'_>, status: &IncidentStatus) {
     );
     out.field("", &format!("{} ({target})", incident.spec.title));
     if let Some(triage) = &status.triage {
-        out.field(
-            "IMPACT",
-            &format!("{}, {}: {}", triage.impact, triage.category, triage.rationale),
-        );
+        let text = format!("{}, {}: {}", triage.impact, triage.category, triage.rationale);
+        out.lines(limit(detail), "IMPACT", &text);
     }
 }
 
@@ -238,21 +252,26 @@ fn root_cause(out: &mut Screen<'_>, status: &IncidentStatus, cause: &RootCauseSt
         Detail::Full => usize::MAX,
         Detail::Screen => 5,
         Detail::Short => 3,
+        Detail::Tight => 2,
     };
-    for (number, step) in cause.chain.iter().take(steps).enumerate() {
-        let label = if number == 0 { "BECAUSE" } else { "" };
-        if detail == Detail::Short {
-            out.raw(label, &cut(&clean(step), out.view.columns - LABEL));
-        } else {
-            out.field(label, step);
-        }
+    // The chain ends with the cause itself, which stands above already.
+    let chain = cause
+        .chain
+        .iter()
+        .filter(|step| detail == Detail::Full || !step.starts_with(&cause.summary));
+    for (number, step) in chain.take(steps).enumerate() {
+        out.lines(limit(detail), if number == 0 { "BECAUSE" } else { "" }, step);
     }
     let cited = status
         .evidence
         .iter()
         .filter(|evidence| detail == Detail::Full || cause.evidence.contains(&evidence.id));
     for (number, evidence) in cited
-        .take(if detail == Detail::Full { usize::MAX } else { 4 })
+        .take(match detail {
+            Detail::Full => usize::MAX,
+            Detail::Screen | Detail::Short => 4,
+            Detail::Tight => 2,
+        })
         .enumerate()
     {
         let state = if evidence.state == "Complete" {
@@ -372,6 +391,10 @@ mod tests {
                 ..view(&incident)
             },
             false,
+        );
+        assert!(
+            height(&text.lines().map(str::to_owned).collect::<Vec<_>>(), 80) <= LINES,
+            "{text}"
         );
         assert!(
             text.contains("undo: the exact inverse; --full shows its command"),
