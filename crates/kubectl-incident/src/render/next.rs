@@ -1,6 +1,6 @@
 //! The last part of the screen: what a person should do now. It is never cut.
 
-use firewatch_core::api::{ApprovalState, IncidentStatus, Phase};
+use firewatch_core::api::{ApprovalState, IncidentStatus, Outcome, Phase};
 use kube::ResourceExt;
 
 use super::show::{Screen, View};
@@ -69,12 +69,12 @@ pub(super) fn now(out: &mut Screen<'_>, status: &IncidentStatus) {
             out.field("NOW", &text);
         }
         Phase::Completed => {
-            let ending = status.outcome.map_or("It is over.", outcome_meaning);
-            let text = status
-                .message
-                .as_ref()
-                .map_or_else(|| ending.to_owned(), |message| format!("{ending} {message}"));
-            out.field("NOW", &text);
+            out.field("NOW", status.outcome.map_or("It is over.", outcome_meaning));
+            // A good end needs no more words.
+            let good = matches!(status.outcome, Some(Outcome::Remediated | Outcome::NoActionRequired));
+            if let Some(message) = status.message.as_ref().filter(|_| !good) {
+                out.field("", message);
+            }
             for step in &status.next_steps {
                 out.field("", &format!("- {step}"));
             }

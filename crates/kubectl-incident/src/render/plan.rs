@@ -21,20 +21,7 @@ pub enum Detail {
 
 /// One action, in lines. Commands stand on lines of their own, never broken: a terminal wraps them, and they can be copied.
 pub fn action(action: &PlannedAction, detail: Detail, columns: usize, palette: Palette) -> Vec<String> {
-    let target = &action.target;
-    let place = target
-        .namespace
-        .as_deref()
-        .map(|ns| format!(" in {ns}"))
-        .unwrap_or_default();
-    let mut lines = vec![format!(
-        "  {} {} {}{}   {}",
-        palette.paint(Tone::Strong, &clean(&action.id)),
-        palette.paint(Tone::Strong, action.action_type.as_ref()),
-        clean(&format!("{}/{}", target.kind, target.name)),
-        clean(&place),
-        palette.paint(risk_tone(action.risk), &format!("risk {}", action.risk)),
-    )];
+    let mut lines = vec![headline(action, palette)];
     // In the catalogue's own words, and in full where they cut a value.
     let meaning = Action::try_from(action).map(|action| action.summary()).ok();
     let exact = change(action).filter(|_| detail == Detail::Full || meaning.is_none());
@@ -81,6 +68,32 @@ pub fn action(action: &PlannedAction, detail: Detail, columns: usize, palette: P
         (false, _) => lines.push(format!("     undo: {}", shell(&action.rollback))),
     }
     lines
+}
+
+/// One action that was carried out: what it did. Its commands stand in the report.
+pub fn done(action: &PlannedAction, columns: usize, palette: Palette) -> Vec<String> {
+    let mut lines = vec![headline(action, palette)];
+    if let Ok(meant) = Action::try_from(action) {
+        lines.extend(indent(&meant.summary(), columns));
+    }
+    lines
+}
+
+fn headline(action: &PlannedAction, palette: Palette) -> String {
+    let target = &action.target;
+    let place = target
+        .namespace
+        .as_deref()
+        .map(|ns| format!(" in {ns}"))
+        .unwrap_or_default();
+    format!(
+        "  {} {} {}{}   {}",
+        palette.paint(Tone::Strong, &clean(&action.id)),
+        palette.paint(Tone::Strong, action.action_type.as_ref()),
+        clean(&format!("{}/{}", target.kind, target.name)),
+        clean(&place),
+        palette.paint(risk_tone(action.risk), &format!("risk {}", action.risk)),
+    )
 }
 
 /// What changes, from what to what.

@@ -3,7 +3,7 @@
 //! Where it does not fit, it is shown in less detail, and says so; the line that tells what to do is never lost.
 
 use firewatch_core::api::status::{Execution, ExecutionState, RootCauseStatus, Verdict};
-use firewatch_core::api::{Incident, IncidentStatus, RemediationApproval, conditions};
+use firewatch_core::api::{Incident, IncidentStatus, Phase, RemediationApproval, conditions};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -94,12 +94,27 @@ fn render(view: View<'_>, detail: Detail) -> Vec<String> {
                     span(plan.estimated_resolution_seconds)
                 ),
             );
+            // What was carried out stands in the report; what was not may be needed now.
+            let done = status.phase == Phase::Completed
+                && status
+                    .execution
+                    .as_ref()
+                    .is_some_and(|e| e.state == ExecutionState::Succeeded);
             for action in &plan.actions {
-                out.lines
-                    .extend(plan::action(action, detail, view.columns, view.palette));
+                out.lines.extend(if done && detail != Detail::Full {
+                    plan::done(action, view.columns, view.palette)
+                } else {
+                    plan::action(action, detail, view.columns, view.palette)
+                });
             }
         }
-        let fixes = if detail >= Detail::Short { 1 } else { usize::MAX };
+        // Where it is over, the next steps say the same below.
+        let fixes = match detail {
+            _ if status.phase == Phase::Completed && !status.next_steps.is_empty() => 0,
+            Detail::Full | Detail::Screen => usize::MAX,
+            Detail::Short => 1,
+            Detail::Tight => 0,
+        };
         for fix in plan.long_term_fixes.iter().take(fixes) {
             let first = fix.lines().next().unwrap_or_default();
             out.lines(limit(detail), "LATER", if detail == Detail::Full { fix } else { first });
@@ -240,7 +255,11 @@ fn warnings(out: &mut Screen<'_>, status: &IncidentStatus) {
 }
 
 fn root_cause(out: &mut Screen<'_>, status: &IncidentStatus, cause: &RootCauseStatus, detail: Detail) {
-    out.field("CAUSE", &cause.summary);
+    out.lines(
+        if detail == Detail::Tight { 3 } else { usize::MAX },
+        "CAUSE",
+        &cause.summary,
+    );
     out.field(
         "",
         &format!(
@@ -330,18 +349,17 @@ fn executed(out: &mut Screen<'_>, label: &str, execution: &Execution) {
             let code = step
                 .exit_code
                 .map_or_else(|| "killed".to_owned(), |code| format!("exit {code}"));
-            format!("{} {code} in {} ms", clean(&step.action), step.duration_ms)
+            // A step of no action is the dry run of all.
+            let what = if step.action.is_empty() {
+                "dry run".to_owned()
+            } else {
+                clean(&step.action)
+            };
+            format!("{what} {code} in {} ms", step.duration_ms)
         })
         .collect();
-    out.raw(
-        label,
-        format!(
-            "{}   {}",
-            palette.paint(tone, execution.state.as_ref()),
-            steps.join(", ")
-        )
-        .trim_end(),
-    );
+    out.raw(label, &palette.paint(tone, execution.state.as_ref()));
+    out.field("", &steps.join(", "));
     if let Some(message) = &execution.message {
         out.field("", message);
     }
