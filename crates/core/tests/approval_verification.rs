@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use firewatch_core::api::policy::{AutoApprove, PolicyMode};
 use firewatch_core::api::status::{IncidentStatus, PlanStatus, RootCauseStatus};
 use firewatch_core::api::{
-    ActionTarget, ActionType, ApprovalMode, Claim, Confirmation, Decision, Incident, ObjectName, Phase, RemediationApproval,
-    ResponsePolicy, Risk,
+    ActionTarget, ActionType, ApprovalMode, Claim, Confirmation, Decision, Incident, ObjectName, Phase,
+    RemediationApproval, ResponsePolicy, Risk,
 };
 use firewatch_core::approval::verify::Purpose;
 use firewatch_core::approval::{GuardState, Refusal, VerifiedPlan, VerifyInput, digest, verify};
@@ -47,7 +47,9 @@ fn actions() -> Vec<Action> {
         .unwrap(),
         Action::new(
             target("Deployment", "apps/v1", "checkout"),
-            Change::RestartRollout { mark: "2026-11-24T03:00:00Z".into() },
+            Change::RestartRollout {
+                mark: "2026-11-24T03:00:00Z".into(),
+            },
         )
         .unwrap(),
     ]
@@ -94,7 +96,10 @@ impl World {
         let mut spec = digest::seal(&incident, &plan, required).unwrap();
         spec.decision = Decision::Approved;
         spec.approver = Some("alice".into());
-        spec.confirmation = (required > 1).then(|| Confirmation { approver: "bob".into(), reason: None });
+        spec.confirmation = (required > 1).then(|| Confirmation {
+            approver: "bob".into(),
+            reason: None,
+        });
         let name = digest::approval_name("checkout-restarts", &spec.plan_digest);
         let mut approval = RemediationApproval::new(&name, spec);
         approval.metadata.namespace = Some("shop".into());
@@ -151,7 +156,8 @@ impl World {
     }
 
     fn reason(&self) -> String {
-        self.verify().map_or_else(|refusal| refusal.reason().to_owned(), |_| "accepted".to_owned())
+        self.verify()
+            .map_or_else(|refusal| refusal.reason().to_owned(), |_| "accepted".to_owned())
     }
 
     fn incident(&mut self) -> &mut Incident {
@@ -207,7 +213,12 @@ impl World {
 }
 
 fn claim(at: Option<Timestamp>) -> Claim {
-    Claim { pod_uid: "pod".into(), pod_name: None, nonce: "0".repeat(32), at: at.map(Time) }
+    Claim {
+        pod_uid: "pod".into(),
+        pod_name: None,
+        nonce: "0".repeat(32),
+        at: at.map(Time),
+    }
 }
 
 #[test]
@@ -234,8 +245,12 @@ fn each_thing_that_differs_is_refused_for_its_own_reason() {
         ("GuardsYounger", |w| w.approval.metadata.creation_timestamp = None),
         ("ApprovalUid", |w| w.uid = "someone-else".into()),
         ("ApprovalUid", |w| w.approval.metadata.uid = None),
-        ("ApprovalDeleted", |w| w.approval.metadata.deletion_timestamp = Some(Time(at(1)))),
-        ("ApprovalName", |w| w.approval.metadata.name = Some("checkout-restarts-0".into())),
+        ("ApprovalDeleted", |w| {
+            w.approval.metadata.deletion_timestamp = Some(Time(at(1)))
+        }),
+        ("ApprovalName", |w| {
+            w.approval.metadata.name = Some("checkout-restarts-0".into())
+        }),
         ("Undecided", |w| w.approval.spec.decision = Decision::Pending),
         ("Rejected", |w| w.approval.spec.decision = Decision::Rejected),
         ("NoApprover", |w| w.approval.spec.approver = None),
@@ -246,30 +261,53 @@ fn each_thing_that_differs_is_refused_for_its_own_reason() {
         ("Expired", |w| w.now = at(900)),
         ("IncidentMissing", |w| w.incident = None),
         ("IncidentUid", |w| w.incident().metadata.uid = Some("made-again".into())),
-        ("IncidentUid", |w| w.incident().metadata.namespace = Some("other".into())),
-        ("IncidentDeleted", |w| w.incident().metadata.deletion_timestamp = Some(Time(at(1)))),
+        ("IncidentUid", |w| {
+            w.incident().metadata.namespace = Some("other".into())
+        }),
+        ("IncidentDeleted", |w| {
+            w.incident().metadata.deletion_timestamp = Some(Time(at(1)))
+        }),
         ("Cancelled", |w| w.incident().spec.cancelled = true),
-        ("IncidentOver", |w| w.incident().status.as_mut().unwrap().phase = Phase::Completed),
-        ("Superseded", |w| w.incident().status.as_mut().unwrap().plan.as_mut().unwrap().revision = 2),
+        ("IncidentOver", |w| {
+            w.incident().status.as_mut().unwrap().phase = Phase::Completed
+        }),
+        ("Superseded", |w| {
+            w.incident().status.as_mut().unwrap().plan.as_mut().unwrap().revision = 2
+        }),
         ("Superseded", |w| w.incident().status.as_mut().unwrap().plan = None),
         ("Superseded", |w| w.incident().status = None),
         ("Requester", |w| w.approval.spec.requested_by = Some("mallory".into())),
         ("OwnRequest", |w| w.approval.spec.requested_by = Some("alice".into())),
         ("Claimed", |w| {
-            w.approval.status =
-                Some(firewatch_core::api::approval::RemediationApprovalStatus { claim: Some(claim(None)), ..Default::default() });
+            w.approval.status = Some(firewatch_core::api::approval::RemediationApprovalStatus {
+                claim: Some(claim(None)),
+                ..Default::default()
+            });
         }),
-        ("Digest", |w| w.approval.spec.plan_digest = format!("sha256:{}", "0".repeat(64))),
-        ("Digest", |w| w.approval.spec.actions[0].parameters.to = Some("http://evil".into())),
+        ("Digest", |w| {
+            w.approval.spec.plan_digest = format!("sha256:{}", "0".repeat(64))
+        }),
+        ("Digest", |w| {
+            w.approval.spec.actions[0].parameters.to = Some("http://evil".into())
+        }),
         ("Digest", |w| w.approval.spec.expires_at = Time(at(100_000))),
         ("Digest", |w| w.approval.metadata.namespace = Some("other".into())),
         ("Summary", |w| w.approval.spec.summary = "nothing much".into()),
         ("Suspended", |w| *w = w.clone().policy(|p| p.spec.suspended = true)),
-        ("PolicyMode", |w| *w = w.clone().policy(|p| p.spec.mode = PolicyMode::Suggest)),
-        ("ActionNotAllowed", |w| *w = w.clone().policy(|p| p.spec.allowed_actions = vec![ActionType::Scale])),
-        ("RequiredApprovals", |w| *w = w.clone().policy(|p| p.spec.required_approvals = Some(2))),
+        ("PolicyMode", |w| {
+            *w = w.clone().policy(|p| p.spec.mode = PolicyMode::Suggest)
+        }),
+        ("ActionNotAllowed", |w| {
+            *w = w.clone().policy(|p| p.spec.allowed_actions = vec![ActionType::Scale])
+        }),
+        ("RequiredApprovals", |w| {
+            *w = w.clone().policy(|p| p.spec.required_approvals = Some(2))
+        }),
         ("PoliciesTied", |w| {
-            *w = w.clone().policy(|_| {}).policy(|p| p.metadata.name = Some("other".into()));
+            *w = w
+                .clone()
+                .policy(|_| {})
+                .policy(|p| p.metadata.name = Some("other".into()));
         }),
     ];
     for (reason, change) in cases {
@@ -288,8 +326,12 @@ fn what_was_sealed_again_by_somebody_with_the_operators_rights_is_refused_too() 
         ("ActionIds", |a| a.spec.actions[1].id = "A1".into()),
         ("Action", |a| a.spec.actions[0].target.kind = "Secret".into()),
         ("Action", |a| a.spec.actions[0].target.name = "--all".into()),
-        ("Command", |a| a.spec.actions[0].command = vec!["kubectl".into(), "delete".into(), "ns".into(), "shop".into()]),
-        ("Command", |a| a.spec.actions[0].parameters.to = Some("http://evil".into())),
+        ("Command", |a| {
+            a.spec.actions[0].command = vec!["kubectl".into(), "delete".into(), "ns".into(), "shop".into()]
+        }),
+        ("Command", |a| {
+            a.spec.actions[0].parameters.to = Some("http://evil".into())
+        }),
         ("Command", |a| a.spec.actions[0].target.uid = "another".into()),
         ("Inverse", |a| a.spec.actions[0].rollback.clear()),
         ("ActionRisk", |a| a.spec.actions[1].risk = Risk::Low),
@@ -302,7 +344,15 @@ fn what_was_sealed_again_by_somebody_with_the_operators_rights_is_refused_too() 
         if *reason == "Superseded" {
             // A valid approval of a plan that the incident never stood at.
             world = world.resealed(|a| a.spec.revision = 7);
-            world.incident().status.as_mut().unwrap().plan.as_mut().unwrap().revision = 1;
+            world
+                .incident()
+                .status
+                .as_mut()
+                .unwrap()
+                .plan
+                .as_mut()
+                .unwrap()
+                .revision = 1;
         }
         assert_eq!(world.reason(), *reason);
     }
@@ -331,14 +381,21 @@ fn nothing_outside_the_approvals_namespace_is_changed() {
 
 #[test]
 fn a_plan_of_high_risk_needs_two_people_who_did_not_ask_for_it() {
-    let stop = Action::new(target("Deployment", "apps/v1", "checkout"), Change::Scale { from: 2, to: 0 }).unwrap();
+    let stop = Action::new(
+        target("Deployment", "apps/v1", "checkout"),
+        Change::Scale { from: 2, to: 0 },
+    )
+    .unwrap();
     let high = [stop];
     assert_eq!(World::of(&high, 1).reason(), "RequiredApprovals");
     assert_eq!(World::of(&high, 2).reason(), "accepted");
     let with = |first: &str, second: Option<&str>| {
         let mut world = World::of(&high, 2);
         world.approval.spec.approver = Some(first.into());
-        world.approval.spec.confirmation = second.map(|name| Confirmation { approver: name.into(), reason: None });
+        world.approval.spec.confirmation = second.map(|name| Confirmation {
+            approver: name.into(),
+            reason: None,
+        });
         world.reason()
     };
     assert_eq!(with("alice", None), "Unconfirmed");
@@ -379,9 +436,13 @@ fn a_plan_is_taken_back_once_and_within_half_an_hour() {
     let cases: &[Case] = &[
         ("accepted", |w| w.now = at(1900)),
         ("RollbackTooLate", |w| w.now = at(1901)),
-        ("RollbackTooLate", |w| w.approval.status.as_mut().unwrap().claim = Some(claim(None))),
+        ("RollbackTooLate", |w| {
+            w.approval.status.as_mut().unwrap().claim = Some(claim(None))
+        }),
         ("NotClaimed", |w| w.approval.status = None),
-        ("RolledBack", |w| w.approval.status.as_mut().unwrap().rollback_claim = Some(claim(None))),
+        ("RolledBack", |w| {
+            w.approval.status.as_mut().unwrap().rollback_claim = Some(claim(None))
+        }),
         ("Cancelled", |w| w.incident().spec.cancelled = true),
         ("Rejected", |w| w.approval.spec.decision = Decision::Rejected),
     ];
@@ -398,12 +459,10 @@ fn a_plan_is_taken_back_once_and_within_half_an_hour() {
 
 #[test]
 fn a_kill_switch_holds_whatever_priority_another_policy_has() {
-    let world = World::accepted()
-        .policy(|p| p.spec.priority = 10)
-        .policy(|p| {
-            p.metadata.name = Some("stop".into());
-            p.spec.suspended = true;
-        });
+    let world = World::accepted().policy(|p| p.spec.priority = 10).policy(|p| {
+        p.metadata.name = Some("stop".into());
+        p.spec.suspended = true;
+    });
     assert_eq!(world.reason(), "Suspended");
 }
 
@@ -412,22 +471,39 @@ fn the_digest_is_that_of_the_canonical_plan_and_names_the_approval() {
     let world = World::accepted();
     let spec = &world.approval.spec;
     assert!(spec.plan_digest.starts_with("sha256:") && spec.plan_digest.len() == 71);
-    assert_eq!(world.approval.metadata.name.as_deref().unwrap().len(), "checkout-restarts".len() + 33);
+    assert_eq!(
+        world.approval.metadata.name.as_deref().unwrap().len(),
+        "checkout-restarts".len() + 33
+    );
     let mut plan = world.incident.clone().unwrap().status.unwrap().plan.unwrap();
     plan.digest = format!("sha256:{}", "0".repeat(64));
-    assert_eq!(digest::seal(&world.incident.clone().unwrap(), &plan, 1).unwrap_err().reason(), "PlanDigestMismatch");
+    assert_eq!(
+        digest::seal(&world.incident.clone().unwrap(), &plan, 1)
+            .unwrap_err()
+            .reason(),
+        "PlanDigestMismatch"
+    );
     plan.actions.clear();
-    assert_eq!(digest::seal(&world.incident.unwrap(), &plan, 1).unwrap_err().reason(), "PlanEmpty");
+    assert_eq!(
+        digest::seal(&world.incident.unwrap(), &plan, 1).unwrap_err().reason(),
+        "PlanEmpty"
+    );
 }
 
 /// Every path to a leaf of a JSON value.
 fn leaves(value: &serde_json::Value, path: String, all: &mut Vec<String>) {
     match value {
-        serde_json::Value::Object(map) => map
-            .iter()
-            .for_each(|(key, held)| leaves(held, format!("{path}/{}", key.replace('~', "~0").replace('/', "~1")), all)),
+        serde_json::Value::Object(map) => map.iter().for_each(|(key, held)| {
+            leaves(
+                held,
+                format!("{path}/{}", key.replace('~', "~0").replace('/', "~1")),
+                all,
+            )
+        }),
         serde_json::Value::Array(list) => {
-            list.iter().enumerate().for_each(|(index, held)| leaves(held, format!("{path}/{index}"), all));
+            list.iter()
+                .enumerate()
+                .for_each(|(index, held)| leaves(held, format!("{path}/{index}"), all));
         }
         _ => all.push(path),
     }
