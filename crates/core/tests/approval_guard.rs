@@ -1,5 +1,11 @@
 //! The guards are intact only as compiled in: whatever is taken away, added, weakened or made anew is seen.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::unnecessary_wraps
+)]
 
 use firewatch_core::approval::guard::{Installation, Installed, compare};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, Time};
@@ -73,7 +79,7 @@ fn each_weakening_is_seen_and_named() {
     type Case = (&'static str, fn(&mut Installed));
     let cases: &[Case] = &[
         ("ValidatingAdmissionPolicy firewatch-approvals is not installed", |i| {
-            drop(i.policies.remove(0))
+            drop(i.policies.remove(0));
         }),
         (
             "ValidatingAdmissionPolicyBinding firewatch-sandbox-pods is not installed",
@@ -84,7 +90,7 @@ fn each_weakening_is_seen_and_named() {
             |i| drop(i.crds.remove(1)),
         ),
         ("is being deleted", |i| {
-            i.policies[1].metadata.deletion_timestamp = at(1)
+            i.policies[1].metadata.deletion_timestamp = at(1);
         }),
         ("firewatch-approvals was changed at spec.validations", |i| {
             i.policies[0].spec.as_mut().unwrap().validations.as_mut().unwrap().pop();
@@ -142,7 +148,7 @@ fn each_weakening_is_seen_and_named() {
             schema.x_kubernetes_preserve_unknown_fields = Some(true);
         }),
         ("incidents.firewatch.dev was changed at spec.versions", |i| {
-            i.crds[1].spec.versions[0].subresources = None
+            i.crds[1].spec.versions[0].subresources = None;
         }),
     ];
     for (difference, change) in cases {

@@ -13,7 +13,7 @@ use firewatch_core::approval::verify::Purpose;
 use firewatch_core::approval::{GuardState, Refusal, VerifiedPlan, VerifyInput, digest, verify};
 use firewatch_core::remediation::{Action, Change, assess};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use proptest::prelude::*;
 
 const INCIDENT_UID: &str = "11111111-1111-4111-8111-111111111111";
@@ -246,10 +246,10 @@ fn each_thing_that_differs_is_refused_for_its_own_reason() {
         ("ApprovalUid", |w| w.uid = "someone-else".into()),
         ("ApprovalUid", |w| w.approval.metadata.uid = None),
         ("ApprovalDeleted", |w| {
-            w.approval.metadata.deletion_timestamp = Some(Time(at(1)))
+            w.approval.metadata.deletion_timestamp = Some(Time(at(1)));
         }),
         ("ApprovalName", |w| {
-            w.approval.metadata.name = Some("checkout-restarts-0".into())
+            w.approval.metadata.name = Some("checkout-restarts-0".into());
         }),
         ("Undecided", |w| w.approval.spec.decision = Decision::Pending),
         ("Rejected", |w| w.approval.spec.decision = Decision::Rejected),
@@ -262,17 +262,17 @@ fn each_thing_that_differs_is_refused_for_its_own_reason() {
         ("IncidentMissing", |w| w.incident = None),
         ("IncidentUid", |w| w.incident().metadata.uid = Some("made-again".into())),
         ("IncidentUid", |w| {
-            w.incident().metadata.namespace = Some("other".into())
+            w.incident().metadata.namespace = Some("other".into());
         }),
         ("IncidentDeleted", |w| {
-            w.incident().metadata.deletion_timestamp = Some(Time(at(1)))
+            w.incident().metadata.deletion_timestamp = Some(Time(at(1)));
         }),
         ("Cancelled", |w| w.incident().spec.cancelled = true),
         ("IncidentOver", |w| {
-            w.incident().status.as_mut().unwrap().phase = Phase::Completed
+            w.incident().status.as_mut().unwrap().phase = Phase::Completed;
         }),
         ("Superseded", |w| {
-            w.incident().status.as_mut().unwrap().plan.as_mut().unwrap().revision = 2
+            w.incident().status.as_mut().unwrap().plan.as_mut().unwrap().revision = 2;
         }),
         ("Superseded", |w| w.incident().status.as_mut().unwrap().plan = None),
         ("Superseded", |w| w.incident().status = None),
@@ -285,23 +285,23 @@ fn each_thing_that_differs_is_refused_for_its_own_reason() {
             });
         }),
         ("Digest", |w| {
-            w.approval.spec.plan_digest = format!("sha256:{}", "0".repeat(64))
+            w.approval.spec.plan_digest = format!("sha256:{}", "0".repeat(64));
         }),
         ("Digest", |w| {
-            w.approval.spec.actions[0].parameters.to = Some("http://evil".into())
+            w.approval.spec.actions[0].parameters.to = Some("http://evil".into());
         }),
         ("Digest", |w| w.approval.spec.expires_at = Time(at(100_000))),
         ("Digest", |w| w.approval.metadata.namespace = Some("other".into())),
         ("Summary", |w| w.approval.spec.summary = "nothing much".into()),
         ("Suspended", |w| *w = w.clone().policy(|p| p.spec.suspended = true)),
         ("PolicyMode", |w| {
-            *w = w.clone().policy(|p| p.spec.mode = PolicyMode::Suggest)
+            *w = w.clone().policy(|p| p.spec.mode = PolicyMode::Suggest);
         }),
         ("ActionNotAllowed", |w| {
-            *w = w.clone().policy(|p| p.spec.allowed_actions = vec![ActionType::Scale])
+            *w = w.clone().policy(|p| p.spec.allowed_actions = vec![ActionType::Scale]);
         }),
         ("RequiredApprovals", |w| {
-            *w = w.clone().policy(|p| p.spec.required_approvals = Some(2))
+            *w = w.clone().policy(|p| p.spec.required_approvals = Some(2));
         }),
         ("PoliciesTied", |w| {
             *w = w
@@ -327,10 +327,10 @@ fn what_was_sealed_again_by_somebody_with_the_operators_rights_is_refused_too() 
         ("Action", |a| a.spec.actions[0].target.kind = "Secret".into()),
         ("Action", |a| a.spec.actions[0].target.name = "--all".into()),
         ("Command", |a| {
-            a.spec.actions[0].command = vec!["kubectl".into(), "delete".into(), "ns".into(), "shop".into()]
+            a.spec.actions[0].command = vec!["kubectl".into(), "delete".into(), "ns".into(), "shop".into()];
         }),
         ("Command", |a| {
-            a.spec.actions[0].parameters.to = Some("http://evil".into())
+            a.spec.actions[0].parameters.to = Some("http://evil".into());
         }),
         ("Command", |a| a.spec.actions[0].target.uid = "another".into()),
         ("Inverse", |a| a.spec.actions[0].rollback.clear()),
@@ -340,7 +340,7 @@ fn what_was_sealed_again_by_somebody_with_the_operators_rights_is_refused_too() 
         ("Superseded", |a| a.spec.incident_ref.name = "checkout-restarts".into()),
     ];
     for (reason, change) in cases {
-        let mut world = World::accepted().resealed(|a| change(a));
+        let mut world = World::accepted().resealed(change);
         if *reason == "Superseded" {
             // A valid approval of a plan that the incident never stood at.
             world = world.resealed(|a| a.spec.revision = 7);
@@ -437,11 +437,11 @@ fn a_plan_is_taken_back_once_and_within_half_an_hour() {
         ("accepted", |w| w.now = at(1900)),
         ("RollbackTooLate", |w| w.now = at(1901)),
         ("RollbackTooLate", |w| {
-            w.approval.status.as_mut().unwrap().claim = Some(claim(None))
+            w.approval.status.as_mut().unwrap().claim = Some(claim(None));
         }),
         ("NotClaimed", |w| w.approval.status = None),
         ("RolledBack", |w| {
-            w.approval.status.as_mut().unwrap().rollback_claim = Some(claim(None))
+            w.approval.status.as_mut().unwrap().rollback_claim = Some(claim(None));
         }),
         ("Cancelled", |w| w.incident().spec.cancelled = true),
         ("Rejected", |w| w.approval.spec.decision = Decision::Rejected),
@@ -498,7 +498,7 @@ fn leaves(value: &serde_json::Value, path: String, all: &mut Vec<String>) {
                 held,
                 format!("{path}/{}", key.replace('~', "~0").replace('/', "~1")),
                 all,
-            )
+            );
         }),
         serde_json::Value::Array(list) => {
             list.iter()

@@ -1,7 +1,7 @@
 //! What each action of the catalogue renders to, what takes it back, and what is refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use firewatch_core::api::{ActionParameters, ActionTarget, ActionType, Risk};
+use firewatch_core::api::{ActionParameters, ActionTarget, ActionType, PlannedAction, Risk};
 use firewatch_core::remediation::action::{EnvPlace, Section, ServiceField, catalogue};
 use firewatch_core::remediation::{Action, ActionError, Change, Container, Standing, assess};
 use proptest::prelude::*;
@@ -336,13 +336,14 @@ fn risk_follows_from_what_is_changed() {
 
 #[test]
 fn what_is_no_action_of_the_catalogue_is_refused_with_its_reason() {
-    let planned = |change: fn(&mut firewatch_core::api::PlannedAction)| {
+    type Case = (&'static str, fn(&mut PlannedAction));
+    let planned = |change: fn(&mut PlannedAction)| {
         let mut planned = action(examples().remove(2)).to_planned("A1", &[], None);
         change(&mut planned);
         Action::try_from(&planned).map_err(|error| error.reason())
     };
     assert!(planned(|_| {}).is_ok());
-    let cases: [(&str, fn(&mut firewatch_core::api::PlannedAction)); 14] = [
+    let cases: [Case; 14] = [
         ("ActionKindUnknown", |p| p.target.kind = "Secret".into()),
         ("ActionKindUnknown", |p| p.target.api_version = "apps/v1beta1".into()),
         ("ActionKindUnknown", |p| p.target.kind = "DaemonSet".into()),
