@@ -521,6 +521,13 @@ fn a_quota_is_raised_to_what_the_replicas_need() {
 
 // Services and dependencies
 
+/// The Service `db`, on its usual port.
+fn database(selector: Value) -> Value {
+    let mut service = service("db", selector);
+    service["spec"]["ports"] = json!([{"port": 5432, "targetPort": 5432}]);
+    service
+}
+
 fn caller(case: Case) -> Case {
     let spec = json!({"name": "main", "image": "i", "env": [{"name": "DB_URL", "value": "postgres://web@db:5432/x"}]});
     workload(case, "web", false, spec, running()).log(
@@ -532,7 +539,7 @@ fn caller(case: Case) -> Case {
 #[test]
 fn a_dependency_scaled_to_nothing_is_scaled_back_to_what_it_was() {
     let cause = caller(Case::default())
-        .with(service("db", json!({"app": "db"})))
+        .with(database(json!({"app": "db"})))
         .with(deployment("db", 0, container()))
         .event(
             "Deployment",
@@ -552,7 +559,7 @@ fn a_dependency_scaled_to_nothing_is_scaled_back_to_what_it_was() {
 #[test]
 fn a_dependency_that_crashes_is_the_cause_and_not_its_victim() {
     let diagnosis = workload(caller(Case::default()), "db", false, container(), crashed(1, "Error"))
-        .with(service("db", json!({"app": "db"})))
+        .with(database(json!({"app": "db"})))
         .log("db-p", "FATAL: DATA_DIRECTORY must be set")
         .read(Some(("Deployment", "web")));
     let root = diagnosis.root_cause.unwrap();
@@ -566,7 +573,7 @@ fn a_dependency_that_crashes_is_the_cause_and_not_its_victim() {
 #[test]
 fn a_selector_with_one_wrong_label_is_put_right() {
     let cause = workload(caller(Case::default()), "db", true, container(), running())
-        .with(service("db", json!({"app": "db", "tier": "y"})))
+        .with(database(json!({"app": "db", "tier": "y"})))
         .cause("Deployment", "web");
     assert!(
         matches!(cause.remedy, Some(Remedy::ServiceSelector { ref key, ref from, to: Some(ref to), .. }) if key == "tier" && from == "y" && to == "x"),
@@ -578,7 +585,7 @@ fn a_selector_with_one_wrong_label_is_put_right() {
 #[test]
 fn a_target_port_by_a_name_that_no_container_has_is_put_right() {
     let spec = json!({"name": "main", "image": "i", "ports": [{"name": "sql", "containerPort": 5432}]});
-    let mut db = service("db", json!({"app": "db"}));
+    let mut db = database(json!({"app": "db"}));
     db["spec"]["ports"][0]["targetPort"] = json!("postgres");
     let cause = workload(caller(Case::default()), "db", true, spec, running())
         .with(db)
@@ -632,6 +639,163 @@ fn two_that_call_each_other_end_the_search() {
     .log("b-p", &line("a"))
     .read(Some(("Deployment", "a")));
     assert_ne!(diagnosis.verdict, Verdict::Healthy);
+}
+
+#[test]
+fn a_port_that_the_service_does_not_have_is_put_right_where_it_stands() {
+    let spec = json!({"name": "main", "image": "i", "env": [{"name": "DB_URL", "value": "postgres://web@db:5433/x"}]});
+    let line = "ERROR cannot connect to db:5433: connection refused";
+    let mut db = service("db", json!({"app": "db"}));
+    db["spec"]["ports"][0] = json!({"port": 5432, "targetPort": 5432});
+    let case = workload(Case::default(), "web", false, spec, running()).log("web-p", &format!("{line}\n{line}"));
+    let cause = workload(case, "db", true, container(), running())
+        .with(db)
+        .cause("Deployment", "web");
+    assert_eq!(cause.category, "WrongPort");
+    assert!(
+        matches!(cause.remedy, Some(Remedy::Env { to: Some(ref to), .. }) if to.value == "postgres://web@db:5432/x"),
+        "{:?}",
+        cause.remedy
+    );
+}
+
+#[test]
+fn a_target_port_is_read_from_what_the_program_says_it_listens_on() {
+    let line = "ERROR GET http://api:80/ connection refused";
+    let case = workload(Case::default(), "web", true, container(), running()).log("web-p", &format!("{line}\n{line}"));
+    let cause = workload(case, "api", true, container(), running())
+        .with(service("api", json!({"app": "api"})))
+        .log("api-p", "INFO listening on :9090")
+        .cause("Deployment", "web");
+    assert!(
+        matches!(cause.remedy, Some(Remedy::ServicePort { ref from, to: Some(ref to), .. }) if from == "8080" && to == "9090"),
+        "{:?}",
+        cause.remedy
+    );
+}
+
+#[test]
+fn a_policy_that_forbids_the_call_is_the_cause_and_one_that_allows_it_is_not() {
+    let case = |allowed: &str| {
+        let line = "ERROR http://api:80 timed out";
+        let policy = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "api-in", "namespace": NS},
+            "spec": {"podSelector": {"matchLabels": {"app": "api"}}, "policyTypes": ["Ingress"],
+                "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": allowed}}}]}]}});
+        let case =
+            workload(Case::default(), "web", false, container(), running()).log("web-p", &format!("{line}\n{line}"));
+        workload(case, "api", true, container(), running())
+            .with(service("api", json!({"app": "api"})))
+            .with(policy)
+            .log("api-p", "INFO listening on :8080")
+            .cause("Deployment", "web")
+            .category
+    };
+    assert_eq!(case("shop-window"), "NetworkPolicyBlocks");
+    assert_ne!(case("web"), "NetworkPolicyBlocks");
+}
+
+#[test]
+fn a_secret_that_changed_after_the_start_asks_for_a_restart() {
+    let secret = json!({"name": "main", "image": "i", "env": [{"name": "P", "valueFrom": {"secretKeyRef": {"name": "db", "key": "p"}}}]});
+    let line = "FATAL http://db:80 password authentication failed for user web";
+    let mut case = workload(Case::default(), "web", false, secret.clone(), running())
+        .with(service("db", json!({"app": "db"})))
+        .log("web-p", &format!("{line}\n{line}"));
+    case = workload(case, "db", true, secret, running()).log("db-p", "INFO ready");
+    let last = case.objects.len() - 1;
+    case.objects[last]["metadata"]["creationTimestamp"] = json!("2026-03-01T11:58:00Z");
+    let cause = case.cause("Deployment", "web");
+    assert_eq!(cause.category, "CredentialsRefused");
+    assert!(
+        matches!(cause.remedy, Some(Remedy::Restart { .. })),
+        "{:?}",
+        cause.remedy
+    );
+}
+
+// Waiting
+
+#[test]
+fn an_init_container_that_waits_for_a_service_that_is_not_there_says_so() {
+    let mut waiting_pod = pod("web", false, container(), waiting("PodInitializing", ""));
+    waiting_pod["status"]["phase"] = json!("Pending");
+    waiting_pod["status"]["initContainerStatuses"] = json!([{"name": "wait", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "started": true, "state": {"running": {"startedAt": EARLIER}}}]);
+    let mut web = deployment("web", 1, container());
+    web["spec"]["template"]["spec"]["initContainers"] =
+        json!([{"name": "wait", "image": "i", "command": ["sh", "-c", "until nslookup databse; do sleep 2; done"]}]);
+    let cause = Case::default()
+        .with(web)
+        .with(replica_set("web", 1, EARLIER, container()))
+        .with(waiting_pod)
+        .with(service("database", json!({"app": "database"})))
+        .cause("Deployment", "web");
+    assert_eq!(cause.category, "InitContainerWaits");
+    assert!(
+        cause.summary.contains("databse") && cause.summary.contains("database exists"),
+        "{}",
+        cause.summary
+    );
+}
+
+#[test]
+fn a_sidecar_that_keeps_a_job_is_named() {
+    let mut done = pod("web", false, container(), running());
+    done["metadata"]["ownerReferences"][0] =
+        json!({"apiVersion": "batch/v1", "kind": "Job", "name": "nightly", "uid": "u", "controller": true});
+    done["status"]["containerStatuses"] = json!([
+        {"name": "main", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}},
+        {"name": "proxy", "image": "i", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {"startedAt": EARLIER}}}
+    ]);
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "nightly", "namespace": NS}, "spec": {"template": {"spec": {"containers": []}}}});
+    let cause = Case::default().with(job).with(done).cause("Job", "nightly");
+    assert_eq!(cause.category, "SidecarKeepsJob");
+    assert!(cause.summary.contains("proxy"), "{}", cause.summary);
+}
+
+#[test]
+fn a_command_that_ends_with_success_has_nothing_to_keep_it_running() {
+    let cause = workload(Case::default(), "web", false, container(), crashed(0, "Completed"))
+        .log("web-p", "done")
+        .cause("Deployment", "web");
+    assert_eq!(cause.category, "CommandEnds");
+}
+
+#[test]
+fn a_liveness_probe_that_ends_a_slow_start_is_not_called_a_wrong_port() {
+    let spec = json!({"name": "main", "image": "i", "ports": [{"containerPort": 8080}],
+        "livenessProbe": {"httpGet": {"path": "/", "port": 8080}, "initialDelaySeconds": 5, "periodSeconds": 5, "failureThreshold": 2}});
+    let cause = workload(Case::default(), "web", false, spec, crashed(137, "Error"))
+        .event(
+            "Pod",
+            "web-p",
+            "Unhealthy",
+            "Liveness probe failed: Get \"http://10.1.1.1:8080/\": dial tcp 10.1.1.1:8080: connect: connection refused",
+        )
+        .log("web-p", "loading model 20%\nloading model 40%")
+        .cause("Deployment", "web");
+    assert_eq!(cause.category, "ProbeKillsSlowStart");
+}
+
+#[test]
+fn a_broken_service_is_found_from_the_workload_behind_it() {
+    let cause = workload(Case::default(), "api", true, container(), running())
+        .with(service("api", json!({"app": "api", "tier": "y"})))
+        .log("api-p", "INFO ok")
+        .cause("Deployment", "api");
+    assert_eq!(cause.object.to_string(), "Service/api");
+}
+
+#[test]
+fn a_budget_that_lets_nothing_go_is_lowered_by_one() {
+    let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web", "namespace": NS},
+        "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}},
+        "status": {"disruptionsAllowed": 0, "currentHealthy": 2, "desiredHealthy": 2, "expectedPods": 2}});
+    let cause = Case::default().with(budget).cause("PodDisruptionBudget", "web");
+    assert!(
+        matches!(cause.remedy, Some(Remedy::DisruptionBudget { ref field, ref from, to: Some(ref to), .. }) if field == "minAvailable" && from == "2" && to == "1"),
+        "{:?}",
+        cause.remedy
+    );
 }
 
 // Autoscalers, jobs, the rest

@@ -48,7 +48,7 @@ macro_rules! objects {
             pub fn from_value(value: Value) -> Self {
                 let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
                 match kind.as_str() {
-                    $(stringify!($kind) => match serde_json::from_value::<$type>(value.clone()) {
+                    $(stringify!($kind) => match <$type as serde::Deserialize>::deserialize(&value) {
                         Ok(object) => Self::$kind(Box::new(object)),
                         Err(error) => Self::Unknown { value: Box::new(value), error: Some(error.to_string()) },
                     },)*
@@ -131,12 +131,6 @@ pub struct EventRecord {
     pub evidence: String,
 }
 
-impl EventRecord {
-    fn same_as(&self, other: &Self) -> bool {
-        self.object == other.object && self.reason == other.reason && self.message == other.message
-    }
-}
-
 /// The log of one container's run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogRecord {
@@ -217,8 +211,10 @@ pub struct CaseFile {
     now: Timestamp,
     objects: BTreeMap<ObjectName, Entry>,
     events: Vec<EventRecord>,
+    event_at: BTreeMap<(ObjectName, String, String), usize>,
     logs: Vec<LogRecord>,
     usage: Vec<Usage>,
+    usage_of: BTreeMap<(String, String, String), Usage>,
     gaps: Vec<Gap>,
     asked: BTreeMap<Command, EvidenceState>,
     lists: BTreeMap<(Resource, Scope), String>,
@@ -235,8 +231,10 @@ impl CaseFile {
             now,
             objects: BTreeMap::new(),
             events: Vec::new(),
+            event_at: BTreeMap::new(),
             logs: Vec::new(),
             usage: Vec::new(),
+            usage_of: BTreeMap::new(),
             gaps: Vec::new(),
             asked: BTreeMap::new(),
             lists: BTreeMap::new(),
@@ -287,9 +285,15 @@ impl CaseFile {
             let kind = text(&value, &["kind"]);
             if kind == "Event" {
                 if let Some(event) = event_record(&value, &evidence.id, &self.namespace) {
-                    self.events
-                        .retain(|old| !(old.evidence != event.evidence && old.same_as(&event)));
-                    self.events.push(event);
+                    let key = (event.object.clone(), event.reason.clone(), event.message.clone());
+                    // The same event, seen again later: its newest form counts.
+                    match self.event_at.get(&key).and_then(|at| self.events.get_mut(*at)) {
+                        Some(old) if old.evidence != event.evidence => *old = event,
+                        _ => {
+                            self.event_at.insert(key, self.events.len());
+                            self.events.push(event);
+                        }
+                    }
                 }
                 continue;
             }
@@ -362,17 +366,18 @@ impl CaseFile {
             let (Some(cpu_millis), Some(memory_bytes)) = (quantity::cpu_millis(cpu), quantity::bytes(memory)) else {
                 continue;
             };
-            self.usage
-                .retain(|old| old.namespace != namespace || old.pod != pod || old.container != container);
-            self.usage.push(Usage {
+            let key = (namespace.to_owned(), pod.to_owned(), container.to_owned());
+            let usage = Usage {
                 namespace: namespace.to_owned(),
                 pod: pod.to_owned(),
                 container: container.to_owned(),
                 cpu_millis,
                 memory_bytes,
                 evidence: evidence.id.clone(),
-            });
+            };
+            self.usage_of.insert(key, usage);
         }
+        self.usage = self.usage_of.values().cloned().collect();
     }
 
     /// The evidence of a complete list of that kind in the incident's namespace (or of a cluster-scoped kind): only with it may

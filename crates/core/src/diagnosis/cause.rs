@@ -39,7 +39,7 @@ fn is_secondary(category: &str) -> bool {
         "UncaughtError"
             | "EndsWithError"
             | "ProbeNeverSucceeds"
-            | "LivenessProbeTooStrict"
+            | "ProbeTooStrict"
             | "ConnectionPoolExhausted"
             | "JobDeadlineExceeded"
             | "Evicted"

@@ -132,7 +132,7 @@ fn table() -> Vec<(Signature, String)> {
         (S::MissingSetting, r"required key ([A-Z][A-Z0-9_]+) missing value".to_owned()),
         (S::InvalidSetting, format!(r"(?i)(?:invalid|malformed|illegal|bad|cannot parse|could not parse|failed to parse|unable to parse) (?:value (?:for|of|in) )?(?:the )?{noun}\s*[:=]?\s*{NAME}")),
         (S::InvalidSetting, r"(?i)invalid value (?:for|of) ((?-i)[A-Z][A-Z0-9_]{3,})".to_owned()),
-        (S::Dns, r"(?i)name resolution|name or service not known|no such host|ENOTFOUND|EAI_AGAIN|could not resolve host|cannot resolve|could not translate host name|unknownhostexception|nodename nor servname|failed to lookup address|getaddrinfo failed|server misbehaving|NXDOMAIN".to_owned()),
+        (S::Dns, r"(?i)name resolution|name or service not known|no such host|ENOTFOUND|EAI_AGAIN|could not resolve host|cannot resolve|could not translate host name|unknownhostexception|nodename nor servname|failed to lookup address|getaddrinfo failed|server misbehaving|NXDOMAIN|can't resolve|can't find \S+: |bad address".to_owned()),
         (S::Refused, r"(?i)connection refused|ECONNREFUSED|actively refused|connect: refused|no route to host|EHOSTUNREACH|network is unreachable".to_owned()),
         (S::PoolExhausted, r"(?i)pool (?:is )?exhausted|pool.{0,20}(?:exhausted|is full|has no free)|(?:waiting|wait) for (?:a |an )?(?:free |idle )?connection from (?:the )?pool|connection is not available, request timed out|queuepool limit|too many (?:clients|connections)|remaining connection slots|(?:cannot|could not|unable to) get (?:a )?connection(?: from (?:the )?pool)?|timeout acquiring a connection".to_owned()),
         (S::CertificateExpired, r"(?i)certificate (?:has |is )?expired|certificate.{0,60}expired|certificate has expired or is not yet valid|CERT_HAS_EXPIRED|NotAfter.{0,40}expired".to_owned()),
@@ -361,12 +361,16 @@ fn classify(log: &LogRecord, index: usize, text: &str) -> Option<(Signature, Str
             Signature::Refused
             | Signature::TimedOut
             | Signature::Dns
-            | Signature::UpstreamError
             | Signature::AuthFailed
             | Signature::RateLimited
             | Signature::CertificateInvalid => near(log, index, text)
                 .map(|endpoint| endpoint.to_string())
                 .unwrap_or_default(),
+            // An answer with an error is written with whom it came from; without, it may be the program's own answer.
+            Signature::UpstreamError => match best(text) {
+                Some(endpoint) => endpoint.to_string(),
+                None => continue,
+            },
             Signature::FileMissing | Signature::CommandNotFound => first.to_owned(),
             _ => String::new(),
         };
@@ -377,13 +381,6 @@ fn classify(log: &LogRecord, index: usize, text: &str) -> Option<(Signature, Str
 
 /// The host that a line is about: in the line itself, else within two lines of it. Names before addresses.
 fn near(log: &LogRecord, index: usize, text: &str) -> Option<Endpoint> {
-    let best = |text: &str| {
-        let all = endpoints(text);
-        all.iter()
-            .find(|endpoint| endpoint.host.chars().any(|c| c.is_ascii_alphabetic()))
-            .or_else(|| all.first())
-            .cloned()
-    };
     best(text).or_else(|| {
         [
             index.checked_add(1),
@@ -396,6 +393,14 @@ fn near(log: &LogRecord, index: usize, text: &str) -> Option<Endpoint> {
         .filter_map(|at| log.lines.get(at))
         .find_map(|line| best(&line.text))
     })
+}
+
+fn best(text: &str) -> Option<Endpoint> {
+    let all = endpoints(text);
+    all.iter()
+        .find(|endpoint| endpoint.host.chars().any(|c| c.is_ascii_alphabetic()))
+        .or_else(|| all.first())
+        .cloned()
 }
 
 /// Names of settings hold an underscore, a dot or capitals only, or are quoted; words of prose do not.

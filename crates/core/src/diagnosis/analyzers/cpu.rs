@@ -3,7 +3,11 @@
 //! Evidence: usage from the metrics API beside the limit, and what the log says of slow, late or refused requests. Looks alike: a
 //! program that is busy without anybody waiting (no claim without such lines, or failing probes), and one that waits for another.
 
+use std::collections::BTreeMap;
+
 use super::{View, claim};
+use crate::api::ObjectName;
+use crate::diagnosis::case_file::Usage;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::Workload;
 use crate::diagnosis::finding::{Depth, Finding, cut};
@@ -13,20 +17,23 @@ use crate::diagnosis::remedy::{ContainerRef, Remedy};
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
-    view.facts
-        .workloads
-        .iter()
-        .filter_map(|workload| throttled(view, workload))
+    let mut by_workload: BTreeMap<&ObjectName, Vec<&Usage>> = BTreeMap::new();
+    for usage in view.facts.case.usage() {
+        let pod = ObjectName::namespaced("Pod", usage.namespace.clone(), usage.pod.clone());
+        if let Some(workload) = view.facts.workload(&pod) {
+            by_workload.entry(&workload.name).or_default().push(usage);
+        }
+    }
+    by_workload
+        .into_iter()
+        .filter_map(|(name, usage)| throttled(view, view.facts.workload(name)?, &usage))
         .collect()
 }
 
-fn throttled(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
+fn throttled(view: &View<'_>, workload: &Workload<'_>, all: &[&Usage]) -> Option<Finding> {
     let mut at_limit: Vec<(&str, &str, u64, u64, &str)> = Vec::new();
     let mut measured = 0;
-    for usage in view.facts.case.usage() {
-        if usage.namespace != workload.namespace() || !workload.pods.iter().any(|pod| pod.name.name == usage.pod) {
-            continue;
-        }
+    for usage in all {
         let Some(limit_text) = workload
             .container(&usage.container)
             .and_then(|c| super::memory::limit_of(c, "cpu"))
@@ -45,10 +52,7 @@ fn throttled(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
     if at_limit.is_empty() || at_limit.len() * 2 < measured {
         return None;
     }
-    let container = view
-        .facts
-        .case
-        .usage()
+    let container = all
         .iter()
         .find(|usage| at_limit.iter().any(|(pod, ..)| *pod == usage.pod))
         .map(|usage| usage.container.clone())?;

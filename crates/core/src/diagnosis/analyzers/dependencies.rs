@@ -3,14 +3,17 @@
 //! Evidence: the caller's log, its settings, and the Services of the namespace. Looks alike: a caller that retries and succeeds, and a
 //! victim: the finding points to what was called, so that the cause is looked for there.
 
+use k8s_openapi::api::core::v1::{Container, Service};
+
 use super::{View, claim, merge};
+use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::environment;
-use crate::diagnosis::facts::Workload;
+use crate::diagnosis::facts::{PodFacts, Workload};
 use crate::diagnosis::finding::{Depth, Finding, cut};
 use crate::diagnosis::graph::{self, Destination};
 use crate::diagnosis::logs::{Group, Signature};
-use crate::diagnosis::remedy::{ContainerRef, Remedy};
+use crate::diagnosis::remedy::{ContainerRef, KnownValue, Remedy};
 use crate::diagnosis::similar::closest;
 use crate::sandbox::command::Resource;
 
@@ -58,6 +61,12 @@ fn judge(
     let often = u8::from(group.count > 2);
     match destination {
         Destination::Service(service) => {
+            if let Some(finding) = wrong_port(view, workload, container, group, evidence, service) {
+                return finding;
+            }
+            if let Some(finding) = super::network::blocked(view, workload, group, evidence, service) {
+                return finding;
+            }
             let depth = if group.signature == Signature::AuthFailed {
                 Depth::Fault
             } else {
@@ -68,16 +77,39 @@ fn judge(
             } else {
                 "DependencyFails"
             };
-            claim(category, &workload.name, depth, Basis::Logged, often)
-                .says(format!(
-                    "{} calls {}: {what} (\"{quoted}\")",
-                    workload.name, group.subject
-                ))
-                .cites([evidence, workload.evidence])
-                .points_to([service.clone()])
-                .since(group.first)
-                .manual(format!("look at {service}"))
-                .done()
+            let stale = (group.signature == Signature::AuthFailed)
+                .then(|| stale_secret(view, workload, container))
+                .flatten();
+            let remedy = match &stale {
+                Some((why, _)) => Remedy::Restart {
+                    workload: workload.name.clone(),
+                    reason: why.clone(),
+                },
+                None => Remedy::Manual {
+                    instruction: format!("look at {service}"),
+                },
+            };
+            let why = stale.as_ref().map_or(String::new(), |(why, _)| format!("; {why}"));
+            claim(
+                category,
+                &workload.name,
+                depth,
+                Basis::Logged,
+                often + u8::from(stale.is_some()),
+            )
+            .says(format!(
+                "{} calls {}: {what} (\"{quoted}\"){why}",
+                workload.name, group.subject
+            ))
+            .cites(
+                [evidence, workload.evidence]
+                    .into_iter()
+                    .chain(stale.as_ref().map(|(_, id)| id.as_str())),
+            )
+            .points_to([service.clone()])
+            .since(group.first)
+            .remedy(remedy)
+            .done()
         }
         Destination::UnknownService(name) if group.signature == Signature::Dns => {
             wrong_host(view, workload, container, group, evidence, name)
@@ -134,6 +166,137 @@ fn judge(
         .manual(format!("check {host} from where the pods run"))
         .done(),
     }
+}
+
+/// The Service is there, and the port that is called is none of its.
+fn wrong_port(
+    view: &View<'_>,
+    workload: &Workload<'_>,
+    container: &str,
+    group: &Group,
+    evidence: &str,
+    service: &ObjectName,
+) -> Option<Finding> {
+    if !matches!(group.signature, Signature::Refused | Signature::TimedOut) {
+        return None;
+    }
+    let called = crate::diagnosis::logs::endpoints(&group.subject).into_iter().next()?;
+    let port = i32::from(called.port?);
+    let entry = view.facts.case.entry(service)?;
+    let spec = view.facts.case.get::<Service>(&service.name)?.spec.as_ref()?;
+    let ports: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
+    // A headless Service passes any port on.
+    if ports.is_empty() || ports.contains(&port) || spec.cluster_ip.as_deref() == Some("None") {
+        return None;
+    }
+    let env = workload
+        .container(container)
+        .map(|spec| environment::of(view.facts.case, workload.namespace(), spec))
+        .unwrap_or_default();
+    let text = format!("{}:{port}", called.host);
+    let variable = env
+        .values
+        .iter()
+        .find(|(_, variable)| variable.value.as_deref().is_some_and(|value| value.contains(&text)));
+    let at = ContainerRef {
+        workload: workload.name.clone(),
+        container: container.to_owned(),
+    };
+    let remedy = variable.map(|(key, variable)| {
+        let from = variable.value.clone().unwrap_or_default();
+        let to = match ports.as_slice() {
+            [one] if !environment::looks_secret(key, &from) => Some(KnownValue {
+                value: from.replacen(&text, &format!("{}:{one}", called.host), 1),
+                source: service.to_string(),
+                evidence: vec![entry.evidence.clone()],
+            }),
+            _ => None,
+        };
+        match &variable.from {
+            Some((map, map_key)) => Remedy::WrongConfigMapValue {
+                config_map: map.clone(),
+                key: map_key.clone(),
+                from,
+                to,
+                consumer: at,
+            },
+            None => Remedy::Env {
+                container: at,
+                name: key.clone(),
+                from: Some(from),
+                to,
+            },
+        }
+    });
+    let place = variable.map_or(String::new(), |(key, _)| format!(" (environment variable {key})"));
+    let shown = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    Some(
+        claim(
+            "WrongPort",
+            &workload.name,
+            Depth::Fault,
+            Basis::Logged,
+            2 + u8::from(variable.is_some()),
+        )
+        .says(format!(
+            "{} calls {service} on port {port}{place}, which that Service does not have: it has port {shown} ({})",
+            workload.name,
+            verb(group.signature)
+        ))
+        .cites([evidence, workload.evidence, entry.evidence.as_str()])
+        .since(group.first)
+        .remedy(remedy.or(Some(Remedy::Manual {
+            instruction: format!("let {} call {service} on port {shown}", workload.name),
+        })))
+        .done(),
+    )
+}
+
+/// Credentials from a Secret are read when a pod starts. Where another pod that reads the same Secret started later and is well, the
+/// Secret has most likely changed in between.
+fn stale_secret(view: &View<'_>, workload: &Workload<'_>, container: &str) -> Option<(String, String)> {
+    let secrets = secrets_of(workload.container(container)?);
+    let own = workload.pods.iter().filter_map(PodFacts::created).max()?;
+    view.facts
+        .workloads
+        .iter()
+        .filter(|other| other.name != workload.name)
+        .find_map(|other| {
+            let shared = other
+                .containers()
+                .iter()
+                .flat_map(secrets_of)
+                .find(|name| secrets.contains(name))?;
+            let later = other
+                .pods
+                .iter()
+                .any(|pod| pod.is_ready() && pod.created().is_some_and(|created| created > own));
+            later.then(|| {
+                (
+                    format!(
+                        "its pods started before those of {}, which read the same Secret {shared} and are well: the Secret has changed since, and a variable from a Secret is read at the start alone",
+                        other.name
+                    ),
+                    other.evidence.to_owned(),
+                )
+            })
+        })
+}
+
+fn secrets_of(container: &Container) -> Vec<&str> {
+    let whole = container
+        .env_from
+        .iter()
+        .flatten()
+        .filter_map(|source| source.secret_ref.as_ref())
+        .map(|secret| secret.name.as_str());
+    let keys = container
+        .env
+        .iter()
+        .flatten()
+        .filter_map(|variable| variable.value_from.as_ref()?.secret_key_ref.as_ref())
+        .map(|secret| secret.name.as_str());
+    whole.chain(keys).collect()
 }
 
 fn wrong_host(

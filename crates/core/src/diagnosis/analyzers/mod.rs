@@ -8,6 +8,7 @@ mod dependencies;
 mod images;
 mod jobs;
 mod memory;
+mod network;
 mod nodes;
 mod pods;
 mod policy;
@@ -21,6 +22,7 @@ mod settings;
 mod signatures;
 mod start;
 mod storage;
+mod waits;
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -134,6 +136,12 @@ pub const ALL: &[Analyzer] = &[
         role: Role::SreInvestigator,
         explains: "Jobs that failed, deadlines, suspended CronJobs",
         run: jobs::analyze,
+    },
+    Analyzer {
+        name: "waits",
+        role: Role::SreInvestigator,
+        explains: "pods that never get to work or never end: init containers that wait, sidecars that keep a Job, commands that end at once, hooks and pod sandboxes that fail, paused rollouts, budgets that let nothing go",
+        run: waits::analyze,
     },
     Analyzer {
         name: "nodes",

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use regex::Regex;
 
 use super::{View, claim};
+use crate::diagnosis::case_file::EventRecord;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended};
 use crate::diagnosis::finding::{Depth, Finding, cut};
@@ -195,10 +196,18 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, kind: Probe) -> Option<Findin
             .done(),
         );
     }
-    if kind != Probe::ReadinessProbe && restarts > 0 && message.contains("timeout") | message.contains("deadline") {
+    if kind != Probe::ReadinessProbe
+        && restarts > 0
+        && message.contains("refused")
+        && let Some(finding) = slow_start(view, workload, pod, container, kind, event)
+    {
+        return Some(finding);
+    }
+    let late = message.contains("timeout") || message.contains("deadline");
+    if late && (kind == Probe::ReadinessProbe || restarts > 0) {
         let timeout = probe.timeout_seconds.unwrap_or(1);
         return Some(
-            base("LivenessProbeTooStrict", Depth::Mechanism, 0)
+            base("ProbeTooStrict", Depth::Mechanism, 0)
                 .says(format!(
                     "the {} probe of container {} of {} gets no answer within {timeout} s; so it {effect}",
                     word(kind),
@@ -223,6 +232,61 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, kind: Probe) -> Option<Findin
             ))
             .cites(cited)
             .since(event.first)
+            .done(),
+    )
+}
+
+/// The program was still starting when the probe's patience ended.
+fn slow_start(
+    view: &View<'_>,
+    workload: &Workload<'_>,
+    pod: &PodFacts<'_>,
+    container: &Container,
+    kind: Probe,
+    event: &EventRecord,
+) -> Option<Finding> {
+    let probe = spec_of(container, kind)?;
+    let patience = probe.initial_delay_seconds.unwrap_or(0).saturating_add(
+        probe
+            .period_seconds
+            .unwrap_or(10)
+            .saturating_mul(probe.failure_threshold.unwrap_or(3)),
+    );
+    let (_, end) = pod
+        .statuses()
+        .filter(|(status, _)| status.name == container.name)
+        .find_map(|(status, _)| ended(status).map(|end| (status, end)))?;
+    let ran = end.finished?.duration_since(end.started?).as_secs();
+    let grace = pod
+        .pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.termination_grace_period_seconds)
+        .unwrap_or(30);
+    let (ports, _) = listening(view, pod, &container.name);
+    let logs: Vec<&str> = view
+        .facts
+        .logs(pod.name, &container.name)
+        .map(|log| log.evidence.as_str())
+        .collect();
+    if logs.is_empty() || !ports.is_empty() || ran > i64::from(patience).saturating_add(grace).saturating_add(10) {
+        return None;
+    }
+    Some(
+        claim("ProbeKillsSlowStart", &workload.name, Depth::Fault, Basis::Stated, 1)
+            .says(format!(
+                "the {} probe of container {} of {} has the kubelet restart it before it has started: it gives {patience} s, and the log shows that the program is not listening yet",
+                word(kind),
+                container.name,
+                workload.name
+            ))
+            .cites([event.evidence.as_str(), pod.evidence, workload.evidence].into_iter().chain(logs))
+            .since(event.first)
+            .manual(format!(
+                "give container {} a startupProbe that allows for its start, or raise initialDelaySeconds or failureThreshold of the {} probe",
+                container.name,
+                word(kind)
+            ))
             .done(),
     )
 }
@@ -265,7 +329,11 @@ fn show(port: &IntOrString) -> String {
 }
 
 /// Ports that the container's log says it listens on.
-fn listening<'v>(view: &'v View<'_>, pod: &'v PodFacts<'_>, container: &'v str) -> (BTreeSet<i32>, Option<&'v str>) {
+pub(super) fn listening<'v>(
+    view: &'v View<'_>,
+    pod: &'v PodFacts<'_>,
+    container: &'v str,
+) -> (BTreeSet<i32>, Option<&'v str>) {
     let mut ports = BTreeSet::new();
     let mut evidence = None;
     for log in view.facts.logs(pod.name, container) {

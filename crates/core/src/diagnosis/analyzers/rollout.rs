@@ -218,7 +218,7 @@ fn touches(category: &str, change: &str) -> bool {
             "resources",
             "securityContext",
         ]),
-        "WrongProbePort" | "WrongProbePath" | "ProbeNeverSucceeds" | "LivenessProbeTooStrict" => {
+        "WrongProbePort" | "WrongProbePath" | "ProbeNeverSucceeds" | "ProbeTooStrict" | "ProbeKillsSlowStart" => {
             any(&["Probe", ".ports:", "env "])
         }
         "InsufficientResources" | "QuotaNeedsResources" | "LimitRangeViolated" | "CpuThrottled" => any(&["resources"]),

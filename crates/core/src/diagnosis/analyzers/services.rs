@@ -102,6 +102,7 @@ fn selects_nothing(view: &View<'_>, service: &ServiceFacts<'_>) -> Option<Findin
                 "{} has no endpoints: its selector {shown} matches no pod; the pods of {} are labelled {key}={to}, the selector wants {key}={from}",
                 service.name, workload.name
             ))
+            .affects([workload.name.clone()])
             .remedy(Remedy::ServiceSelector {
                 service: service.name.clone(),
                 key: key.clone(),
@@ -169,6 +170,17 @@ fn wrong_port(view: &View<'_>, service: &ServiceFacts<'_>) -> Option<Finding> {
         .flat_map(|container| container.ports.iter().flatten())
         .map(|port| (port.name.as_deref(), port.container_port))
         .collect();
+    let mut heard: Vec<(i32, &str)> = behind
+        .iter()
+        .flat_map(|workload| workload.pods.iter().take(2).map(move |pod| (workload, pod)))
+        .flat_map(|(workload, pod)| workload.containers().iter().map(move |container| (pod, container)))
+        .flat_map(|(pod, container)| {
+            let (ports, evidence) = super::probes::listening(view, pod, &container.name);
+            ports.into_iter().filter_map(move |port| Some((port, evidence?)))
+        })
+        .collect();
+    heard.sort_unstable();
+    heard.dedup_by_key(|(port, _)| *port);
     for (index, port) in ports.iter().enumerate() {
         let target = port.target_port.clone().unwrap_or(IntOrString::Int(port.port));
         let (shown, known, named) = match &target {
@@ -183,15 +195,21 @@ fn wrong_port(view: &View<'_>, service: &ServiceFacts<'_>) -> Option<Finding> {
                 true,
             ),
         };
-        // A number need not be declared; without any declaration nothing can be said.
-        if known || (declared.is_empty() && !named) {
+        // A number need not be declared; without any declaration only the log can say.
+        let listens = |number: &i32| heard.iter().any(|(port, _)| port == number);
+        let heard_there = matches!(&target, IntOrString::Int(number) if listens(number));
+        if known || heard_there || (declared.is_empty() && heard.is_empty() && !named) {
             continue;
         }
         let refused = caller_is_refused(view, service.name);
-        if !named && refused.is_none() {
+        let asked_for = view.facts.case.target() == Some(service.name);
+        if !named && refused.is_none() && (!asked_for || heard.is_empty()) {
             continue;
         }
-        let mut numbers: Vec<i32> = declared.iter().map(|(_, number)| *number).collect();
+        let mut numbers: Vec<i32> = match heard.as_slice() {
+            [] => declared.iter().map(|(_, number)| *number).collect(),
+            heard => heard.iter().map(|(number, _)| *number).collect(),
+        };
         numbers.sort_unstable();
         numbers.dedup();
         let to = match numbers.as_slice() {
@@ -215,8 +233,10 @@ fn wrong_port(view: &View<'_>, service: &ServiceFacts<'_>) -> Option<Finding> {
                 [service.evidence]
                     .into_iter()
                     .chain(behind.iter().map(|workload| workload.evidence))
+                    .chain(heard.iter().map(|(_, id)| *id))
                     .chain(refused),
             )
+            .affects(behind.iter().map(|workload| workload.name.clone()))
             .remedy(Remedy::ServicePort {
                 service: service.name.clone(),
                 index,
