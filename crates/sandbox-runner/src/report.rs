@@ -31,6 +31,12 @@ impl Report {
         self.room
     }
 
+    /// How many bytes this line will take, its newline included.
+    pub fn size(&self, line: &OutputLine) -> std::io::Result<usize> {
+        // The longest sequence there is; the nonce is put in by `print`.
+        Ok(serde_json::to_string(line)?.len().saturating_add(self.nonce.len()).saturating_add(16))
+    }
+
     /// Prints one line.
     pub fn print(&mut self, mut line: OutputLine) -> std::io::Result<()> {
         line.nonce.clone_from(&self.nonce);

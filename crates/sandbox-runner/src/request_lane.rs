@@ -10,8 +10,7 @@ use firewatch_core::sandbox::command::Lane;
 use firewatch_core::sandbox::evidence::EvidenceState;
 use firewatch_core::sandbox::output::OutputLine;
 use firewatch_core::sandbox::permissions::Permissions;
-use firewatch_core::sandbox::policy;
-use firewatch_core::sandbox::redact::redact;
+use firewatch_core::sandbox::policy::{self, Tenancy};
 use firewatch_core::sandbox::request::{
     COMMAND_BYTES_MAX, COMMAND_TIMEOUT_MS, KEY, POD_BYTES_MAX, REQUEST_TIMEOUT_MS, RequestedCommand, SandboxRequest,
     VERSION,
@@ -20,10 +19,13 @@ use firewatch_core::sandbox::request::{
 use crate::command::{Limits, Ran, run};
 use crate::kubeconfig::{self, ApiServer};
 use crate::report::{Report, fault};
+use crate::prune::Pruned;
 use crate::{confine, prune};
 
 /// What kubectl prints before it is pruned; the rest is not read.
 const RAW_BYTES_MAX: usize = 48 * 1024 * 1024;
+/// What a line without output takes, generously.
+const LINE_BYTES_MIN: usize = 4 * 1024;
 
 /// Why a request was not run. Closed.
 #[derive(Debug, thiserror::Error)]
@@ -140,8 +142,17 @@ fn work(lane: &str, request: &Path) -> Result<(), Fault> {
                 String::from_utf8_lossy(&ran.stderr).trim().to_owned(),
             ));
         }
-        let cap = COMMAND_BYTES_MAX.min(report.room() / 2);
-        report.print(told(asked, argv, &ran, cap))?;
+        // What is still to come must have room for its own line.
+        let waiting = request.commands.len().saturating_sub(index).saturating_sub(1);
+        let most = report.room().saturating_sub(waiting.saturating_mul(LINE_BYTES_MIN));
+        let mut cap = COMMAND_BYTES_MAX.min(most);
+        let mut told = tell(asked, argv, &ran, cap, &request.tenancy);
+        // Escapes make a line longer than its output.
+        while report.size(&told)? > most && cap > 0 {
+            cap = cap / 2;
+            told = tell(asked, told.argv, &ran, cap, &request.tenancy);
+        }
+        report.print(told)?;
     }
     report.finish()?;
     Ok(())
@@ -154,23 +165,20 @@ fn own_folder(index: usize) -> std::io::Result<PathBuf> {
     Ok(own)
 }
 
-fn told(asked: &RequestedCommand, argv: Vec<String>, ran: &Ran, cap: usize) -> OutputLine {
+fn tell(asked: &RequestedCommand, argv: Vec<String>, ran: &Ran, cap: usize, tenancy: &Tenancy) -> OutputLine {
     let duration = u64::try_from(ran.duration.as_millis()).unwrap_or(u64::MAX);
     let stderr = String::from_utf8_lossy(&ran.stderr);
     let state = state_of(ran, &stderr);
     let raw = String::from_utf8_lossy(&ran.stdout);
     let is_log = argv.get(1).is_some_and(|verb| verb == "logs");
-    let (text, cut) = match state {
-        EvidenceState::Complete | EvidenceState::TimedOut | EvidenceState::Truncated => prune::prune(&raw, is_log, cap),
-        _ if raw.trim().is_empty() => (stderr.trim().to_owned(), false),
-        // A list of several kinds of which one is refused still tells the others.
-        _ => prune::prune(&format!("{}\n{}", raw.trim_end(), stderr.trim()), is_log, cap),
-    };
+    // A list of several kinds of which one is refused still tells the others.
+    let errors = if state == EvidenceState::Complete { "" } else { stderr.trim() };
+    let Pruned { text, cut } = prune::prune(&raw, errors, is_log, cap, tenancy);
     let state = match state {
         EvidenceState::Complete if cut || ran.stdout_total > ran.stdout.len() as u64 => EvidenceState::Truncated,
         other => other,
     };
-    line(asked, argv, state, ran.exit_code, duration, &text, ran.stdout_total)
+    line(asked, argv, state, ran.exit_code, duration, text, ran.stdout_total)
 }
 
 /// kubectl says in words what the API server answered.
@@ -188,16 +196,16 @@ fn state_of(ran: &Ran, stderr: &str) -> EvidenceState {
     }
 }
 
+/// `output` is redacted already.
 fn line(
     asked: &RequestedCommand,
     argv: Vec<String>,
     state: EvidenceState,
     exit_code: Option<i32>,
     duration_ms: u64,
-    text: &str,
+    output: String,
     total: u64,
 ) -> OutputLine {
-    let output = redact(text).text;
     OutputLine {
         nonce: String::new(),
         sequence: 0,

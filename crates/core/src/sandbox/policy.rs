@@ -20,7 +20,8 @@ pub enum Tenancy {
 }
 
 impl Tenancy {
-    fn admits(&self, namespace: &str) -> bool {
+    /// Whether this namespace is within it.
+    pub fn admits(&self, namespace: &str) -> bool {
         match self {
             Self::Namespaces(list) => list.iter().any(|n| n == namespace),
             Self::Cluster => true,
@@ -56,6 +57,19 @@ pub enum PolicyRefusal {
         /// What it holds, cut.
         value: String,
     },
+    /// What the command shows reaches beyond the incident's namespace.
+    #[error("{0} of the whole cluster show what is in other namespaces; name one of the incident's own")]
+    BeyondTenancy(Resource),
+    /// More than one request may ask for.
+    #[error("{field}: {count} is more than {most}")]
+    TooMany {
+        /// Which field.
+        field: &'static str,
+        /// How many.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// A kind that is cluster-scoped was asked for in a namespace, or the other way round.
     #[error("{0} does not live in that scope")]
     WrongScope(Resource),
@@ -63,6 +77,8 @@ pub enum PolicyRefusal {
 
 /// The most lines of a log that may be asked for.
 pub const TAIL_LINES_MAX: u32 = 2000;
+/// The most kinds that one command may list, and pieces of evidence that a script may read.
+const SEVERAL_MAX: usize = 32;
 
 impl Command {
     /// The command's name in `config/agents`.
@@ -197,6 +213,17 @@ pub fn check(
             _ => Err(PolicyRefusal::WrongScope(resource)),
         }
     };
+    // `describe node` lists the pods of every namespace; other cluster-scoped kinds are filtered by the runner.
+    let within = |resource: Resource, object: Option<&str>| match (tenancy, resource) {
+        (Tenancy::Namespaces(_), Resource::Namespaces) if !object.is_some_and(|o| tenancy.admits(o)) => {
+            Err(PolicyRefusal::BeyondTenancy(resource))
+        }
+        _ => Ok(()),
+    };
+    let few = |field: &'static str, count: usize| {
+        let most = SEVERAL_MAX;
+        if count <= most { Ok(()) } else { Err(PolicyRefusal::TooMany { field, count, most }) }
+    };
     let words = |parts: &[&str]| parts.iter().map(|p| (*p).to_owned()).collect::<Vec<String>>();
     Ok(match command {
         Command::Get {
@@ -204,9 +231,14 @@ pub fn check(
             scope,
             name: object,
         } => {
+            few("resources", resources.len())?;
+            if object.is_some() && resources.len() != 1 {
+                return Err(PolicyRefusal::TooMany { field: "resources", count: resources.len(), most: 1 });
+            }
             let mut flags = Vec::new();
             for resource in resources {
                 readable(*resource)?;
+                within(*resource, object.as_deref())?;
                 flags = scoped(*resource, scope)?;
             }
             let Some(first) = resources.first() else {
@@ -239,6 +271,9 @@ pub fn check(
         } => {
             readable(*resource)?;
             name("name", object)?;
+            if resource.is_cluster_scoped() && matches!(tenancy, Tenancy::Namespaces(_)) {
+                return Err(PolicyRefusal::BeyondTenancy(*resource));
+            }
             let mut argv = words(&["kubectl", "describe"]);
             argv.push(format!("{}/{object}", resource.kubectl()));
             argv.extend(scoped(*resource, scope)?);
@@ -331,6 +366,11 @@ pub fn check(
                     words(&["python3", "-I", "-S", "/usr/local/lib/firewatch/stack-traces.py"])
                 }
             };
+            few("evidence", evidence.len())?;
+            // Without a file it would wait for input that never comes.
+            if evidence.is_empty() {
+                return Err(PolicyRefusal::Malformed { field: "evidence", value: String::new() });
+            }
             for id in evidence {
                 evidence_id(id)?;
                 argv.push(format!("/evidence/{}/output", id.to_lowercase()));
@@ -409,6 +449,51 @@ mod tests {
             name: None,
         };
         assert_eq!(sre(&command), Err(PolicyRefusal::WrongScope(Resource::ConfigMaps)));
+    }
+
+    #[test]
+    fn a_tenant_is_not_shown_what_else_runs_in_the_cluster() {
+        let nodes = Command::Describe {
+            resource: Resource::Nodes,
+            scope: Scope::Cluster,
+            name: "n1".into(),
+        };
+        let namespaces = |name: Option<&str>| Command::Get {
+            resources: vec![Resource::Namespaces],
+            scope: Scope::Cluster,
+            name: name.map(str::to_owned),
+        };
+        assert_eq!(sre(&nodes), Err(PolicyRefusal::BeyondTenancy(Resource::Nodes)));
+        assert_eq!(sre(&namespaces(None)), Err(PolicyRefusal::BeyondTenancy(Resource::Namespaces)));
+        assert_eq!(sre(&namespaces(Some("payments"))), Err(PolicyRefusal::BeyondTenancy(Resource::Namespaces)));
+        assert!(sre(&namespaces(Some("shop"))).is_ok());
+        let everywhere = |command: &Command| {
+            check(&Permissions::of(Role::SreInvestigator), Lane::Observe, &Tenancy::Cluster, command)
+        };
+        assert!(everywhere(&nodes).is_ok() && everywhere(&namespaces(None)).is_ok());
+    }
+
+    #[test]
+    fn a_name_goes_with_one_kind_and_a_script_with_a_file() {
+        let command = Command::Get {
+            resources: vec![Resource::Pods, Resource::ConfigMaps],
+            scope: Scope::Namespace("shop".into()),
+            name: Some("web".into()),
+        };
+        assert!(matches!(sre(&command), Err(PolicyRefusal::TooMany { .. })));
+        let script = |evidence: Vec<String>| {
+            let command = Command::Script { script: super::super::command::Script::StackTraces, evidence };
+            check(&Permissions::of(Role::CodeAnalyst), Lane::Analyze, &own(), &command)
+        };
+        assert!(script(Vec::new()).is_err());
+        assert!(script(vec!["E1".into(); 33]).is_err());
+        assert!(script(vec!["../etc".into()]).is_err());
+        assert_eq!(script(vec!["E7".into()]).unwrap().last().unwrap(), "/evidence/e7/output");
+    }
+
+    #[test]
+    fn no_secret_can_be_asked_for() {
+        assert!(serde_json::from_str::<Resource>("\"secrets\"").is_err());
     }
 
     #[test]
