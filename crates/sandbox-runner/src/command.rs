@@ -49,8 +49,20 @@ pub fn run(
     environment: &[(&str, String)],
     limits: Limits,
 ) -> std::io::Result<Ran> {
+    run_through(Path::new("/proc/self/exe"), lane, argv, own, environment, limits)
+}
+
+/// The same through a named runner; tests are another program.
+pub fn run_through(
+    runner: &Path,
+    lane: &str,
+    argv: &[String],
+    own: &Path,
+    environment: &[(&str, String)],
+    limits: Limits,
+) -> std::io::Result<Ran> {
     let started = Instant::now();
-    let mut child = Command::new("/proc/self/exe")
+    let mut child = Command::new(runner)
         .arg(confine::SUBCOMMAND)
         .arg(lane)
         .args(argv)

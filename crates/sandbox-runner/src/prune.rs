@@ -29,10 +29,17 @@ pub fn prune(raw: &str, errors: &str, is_log: bool, cap: usize, tenancy: &Tenanc
         return of_json(value, errors, cap, tenancy);
     }
     let (near, far) = cut_text(raw, is_log, TEXT_MAX);
-    let told = if errors.is_empty() { near.to_owned() } else { format!("{}\n{errors}", near.trim_end()) };
+    let told = if errors.is_empty() {
+        near.to_owned()
+    } else {
+        format!("{}\n{errors}", near.trim_end())
+    };
     let redacted = redact(told.trim_start_matches('\n')).text;
     let (text, cut) = cut_text(&redacted, is_log, cap);
-    Pruned { text: text.to_owned(), cut: far || cut }
+    Pruned {
+        text: text.to_owned(),
+        cut: far || cut,
+    }
 }
 
 /// The beginning, or the end, in whole lines.
@@ -42,7 +49,9 @@ fn cut_text(text: &str, keep_end: bool, cap: usize) -> (&str, bool) {
     }
     let kept = if keep_end {
         let start = text.len().saturating_sub(cap);
-        let start = (start..=text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len());
+        let start = (start..=text.len())
+            .find(|i| text.is_char_boundary(*i))
+            .unwrap_or(text.len());
         let tail = text.get(start..).unwrap_or_default();
         tail.split_once('\n').map_or(tail, |(_, rest)| rest)
     } else {
@@ -61,12 +70,18 @@ fn of_json(mut value: Value, errors: &str, cap: usize, tenancy: &Tenancy) -> Pru
     });
     let Some(items) = items else {
         if is_foreign(&value, tenancy) {
-            return Pruned { text: "bound to a claim of another namespace".to_owned(), cut: true };
+            return Pruned {
+                text: "bound to a claim of another namespace".to_owned(),
+                cut: true,
+            };
         }
         strip(&mut value);
         let redacted = redact(&value.to_string()).text;
         let (text, cut) = cut_text(&redacted, false, cap);
-        return Pruned { text: text.to_owned(), cut };
+        return Pruned {
+            text: text.to_owned(),
+            cut,
+        };
     };
     // Marks may be longer than the secrets that they replace: what grew beyond the cap is summarised once more.
     let mut room = cap;
@@ -75,7 +90,10 @@ fn of_json(mut value: Value, errors: &str, cap: usize, tenancy: &Tenancy) -> Pru
         let text = redact(&list.to_string()).text;
         if text.len() <= cap || room == 0 {
             let short = text.len() <= cap;
-            return Pruned { text: if short { text } else { String::new() }, cut: cut || !short };
+            return Pruned {
+                text: if short { text } else { String::new() },
+                cut: cut || !short,
+            };
         }
         room = room.saturating_sub(text.len().saturating_sub(cap)).saturating_sub(1024);
     }
@@ -83,7 +101,11 @@ fn of_json(mut value: Value, errors: &str, cap: usize, tenancy: &Tenancy) -> Pru
 
 /// A list of what fits, the important first, with counts of what does not.
 fn fit(items: &[Value], errors: &str, cap: usize) -> (Value, bool) {
-    let mut ranked: Vec<(u8, usize, &Value)> = items.iter().enumerate().map(|(i, item)| (rank(item), i, item)).collect();
+    let mut ranked: Vec<(u8, usize, &Value)> = items
+        .iter()
+        .enumerate()
+        .map(|(i, item)| (rank(item), i, item))
+        .collect();
     ranked.sort_by_key(|(rank, index, _)| (*rank, *index));
     let mut kept = Vec::new();
     let mut left_out: BTreeMap<String, u64> = BTreeMap::new();
@@ -128,7 +150,9 @@ fn is_foreign(item: &Value, tenancy: &Tenancy) -> bool {
         "Namespace" => item.pointer("/metadata/name"),
         _ => item.pointer("/metadata/namespace"),
     };
-    namespace.and_then(Value::as_str).is_some_and(|namespace| !tenancy.admits(namespace))
+    namespace
+        .and_then(Value::as_str)
+        .is_some_and(|namespace| !tenancy.admits(namespace))
 }
 
 /// Objects of this rank and above may be left out without harm.
@@ -147,8 +171,13 @@ fn rank(item: &Value) -> u8 {
 
 fn is_well(pod: &Value) -> bool {
     let status = pod.get("status");
-    let phase = status.and_then(|s| s.get("phase")).and_then(Value::as_str).unwrap_or_default();
-    let containers = status.and_then(|s| s.get("containerStatuses")).and_then(Value::as_array);
+    let phase = status
+        .and_then(|s| s.get("phase"))
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let containers = status
+        .and_then(|s| s.get("containerStatuses"))
+        .and_then(Value::as_array);
     let steady = containers.is_none_or(|list| {
         list.iter().all(|c| {
             c.get("restartCount").and_then(Value::as_u64) == Some(0)
@@ -206,7 +235,13 @@ mod tests {
     }
 
     fn list(items: &[Value], errors: &str, cap: usize) -> (Value, Pruned) {
-        let pruned = prune(&json!({ "kind": "List", "items": items }).to_string(), errors, false, cap, &own());
+        let pruned = prune(
+            &json!({ "kind": "List", "items": items }).to_string(),
+            errors,
+            false,
+            cap,
+            &own(),
+        );
         (serde_json::from_str(&pruned.text).unwrap(), pruned)
     }
 
@@ -217,7 +252,13 @@ mod tests {
         let (list, pruned) = list(&items, "", 8 * 1024);
         assert!(!pruned.cut, "nothing that matters was cut");
         assert!(pruned.text.len() <= 8 * 1024);
-        assert!(list["items"].as_array().unwrap().iter().any(|i| i["metadata"]["name"] == "sick"));
+        assert!(
+            list["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|i| i["metadata"]["name"] == "sick")
+        );
         assert!(list["firewatch"]["summarised"]["Pod"].as_u64().unwrap() > 400);
     }
 
@@ -242,20 +283,34 @@ mod tests {
 
     #[test]
     fn a_kind_that_was_refused_is_told_beside_the_others() {
-        let (list, _) = list(&[pod("a", true)], "Error from server (Forbidden): roles is forbidden", 8192);
+        let (list, _) = list(
+            &[pod("a", true)],
+            "Error from server (Forbidden): roles is forbidden",
+            8192,
+        );
         assert_eq!(list["items"][0]["metadata"]["name"], "a");
-        assert_eq!(list["firewatch"]["errors"][0], "Error from server (Forbidden): roles is forbidden");
+        assert_eq!(
+            list["firewatch"]["errors"][0],
+            "Error from server (Forbidden): roles is forbidden"
+        );
     }
 
     #[test]
     fn volumes_of_other_namespaces_and_images_of_nodes_are_left_out() {
-        let volume = |name: &str, namespace: &str| {
-            json!({ "kind": "PersistentVolume", "metadata": { "name": name }, "spec": { "claimRef": { "namespace": namespace } } })
-        };
+        let volume = |name: &str, namespace: &str| json!({ "kind": "PersistentVolume", "metadata": { "name": name }, "spec": { "claimRef": { "namespace": namespace } } });
         let node = json!({ "kind": "Node", "metadata": { "name": "n" }, "status": { "images": [{ "names": ["payroll:1"] }], "capacity": {} } });
         let free = json!({ "kind": "PersistentVolume", "metadata": { "name": "free" }, "spec": {} });
-        let (list, pruned) = list(&[volume("ours", "shop"), volume("theirs", "payroll"), free, node], "", 8192);
-        let names: Vec<&str> = list["items"].as_array().unwrap().iter().map(|i| i["metadata"]["name"].as_str().unwrap()).collect();
+        let (list, pruned) = list(
+            &[volume("ours", "shop"), volume("theirs", "payroll"), free, node],
+            "",
+            8192,
+        );
+        let names: Vec<&str> = list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|i| i["metadata"]["name"].as_str().unwrap())
+            .collect();
         assert_eq!(names, ["ours", "free", "n"]);
         assert!(!pruned.text.contains("payroll"));
     }
@@ -273,13 +328,19 @@ mod tests {
     #[test]
     fn a_log_keeps_its_end_in_whole_lines() {
         let raw = "first line\nsecond line\nthird line\n";
-        let kept = Pruned { text: "third line\n".to_owned(), cut: true };
+        let kept = Pruned {
+            text: "third line\n".to_owned(),
+            cut: true,
+        };
         assert_eq!(prune(raw, "", true, 16, &own()), kept);
     }
 
     #[test]
     fn a_key_that_the_cap_would_cut_in_two_is_taken_out_whole() {
-        let key = format!("-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n", "MIIEowIBAAKCAQEA\n".repeat(100));
+        let key = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n",
+            "MIIEowIBAAKCAQEA\n".repeat(100)
+        );
         let log = format!("{key}the last line\n");
         let text = prune(&log, "", true, 500, &own()).text;
         assert!(text.contains("the last line") && !text.contains("MIIE"));

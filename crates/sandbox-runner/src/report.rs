@@ -34,7 +34,10 @@ impl Report {
     /// How many bytes this line will take, its newline included.
     pub fn size(&self, line: &OutputLine) -> std::io::Result<usize> {
         // The longest sequence there is; the nonce is put in by `print`.
-        Ok(serde_json::to_string(line)?.len().saturating_add(self.nonce.len()).saturating_add(16))
+        Ok(serde_json::to_string(line)?
+            .len()
+            .saturating_add(self.nonce.len())
+            .saturating_add(16))
     }
 
     /// Prints one line.

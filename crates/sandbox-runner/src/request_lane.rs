@@ -18,8 +18,8 @@ use firewatch_core::sandbox::request::{
 
 use crate::command::{Limits, Ran, run};
 use crate::kubeconfig::{self, ApiServer};
-use crate::report::{Report, fault};
 use crate::prune::Pruned;
+use crate::report::{Report, fault};
 use crate::{confine, prune};
 
 /// What kubectl prints before it is pruned; the rest is not read.
@@ -104,7 +104,7 @@ fn work(lane: &str, request: &Path) -> Result<(), Fault> {
                     EvidenceState::Forbidden,
                     None,
                     0,
-                    &format!("refused by policy: {refusal}"),
+                    format!("refused by policy: {refusal}"),
                     0,
                 ))?;
                 continue;
@@ -118,7 +118,7 @@ fn work(lane: &str, request: &Path) -> Result<(), Fault> {
                 EvidenceState::TimedOut,
                 None,
                 0,
-                "the request's time was over before this command",
+                "the request's time was over before this command".to_owned(),
                 0,
             ))?;
             continue;
@@ -172,7 +172,11 @@ fn tell(asked: &RequestedCommand, argv: Vec<String>, ran: &Ran, cap: usize, tena
     let raw = String::from_utf8_lossy(&ran.stdout);
     let is_log = argv.get(1).is_some_and(|verb| verb == "logs");
     // A list of several kinds of which one is refused still tells the others.
-    let errors = if state == EvidenceState::Complete { "" } else { stderr.trim() };
+    let errors = if state == EvidenceState::Complete {
+        ""
+    } else {
+        stderr.trim()
+    };
     let Pruned { text, cut } = prune::prune(&raw, errors, is_log, cap, tenancy);
     let state = match state {
         EvidenceState::Complete if cut || ran.stdout_total > ran.stdout.len() as u64 => EvidenceState::Truncated,

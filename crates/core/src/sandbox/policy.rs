@@ -222,7 +222,11 @@ pub fn check(
     };
     let few = |field: &'static str, count: usize| {
         let most = SEVERAL_MAX;
-        if count <= most { Ok(()) } else { Err(PolicyRefusal::TooMany { field, count, most }) }
+        if count <= most {
+            Ok(())
+        } else {
+            Err(PolicyRefusal::TooMany { field, count, most })
+        }
     };
     let words = |parts: &[&str]| parts.iter().map(|p| (*p).to_owned()).collect::<Vec<String>>();
     Ok(match command {
@@ -233,7 +237,11 @@ pub fn check(
         } => {
             few("resources", resources.len())?;
             if object.is_some() && resources.len() != 1 {
-                return Err(PolicyRefusal::TooMany { field: "resources", count: resources.len(), most: 1 });
+                return Err(PolicyRefusal::TooMany {
+                    field: "resources",
+                    count: resources.len(),
+                    most: 1,
+                });
             }
             let mut flags = Vec::new();
             for resource in resources {
@@ -369,7 +377,10 @@ pub fn check(
             few("evidence", evidence.len())?;
             // Without a file it would wait for input that never comes.
             if evidence.is_empty() {
-                return Err(PolicyRefusal::Malformed { field: "evidence", value: String::new() });
+                return Err(PolicyRefusal::Malformed {
+                    field: "evidence",
+                    value: String::new(),
+                });
             }
             for id in evidence {
                 evidence_id(id)?;
@@ -464,11 +475,22 @@ mod tests {
             name: name.map(str::to_owned),
         };
         assert_eq!(sre(&nodes), Err(PolicyRefusal::BeyondTenancy(Resource::Nodes)));
-        assert_eq!(sre(&namespaces(None)), Err(PolicyRefusal::BeyondTenancy(Resource::Namespaces)));
-        assert_eq!(sre(&namespaces(Some("payments"))), Err(PolicyRefusal::BeyondTenancy(Resource::Namespaces)));
+        assert_eq!(
+            sre(&namespaces(None)),
+            Err(PolicyRefusal::BeyondTenancy(Resource::Namespaces))
+        );
+        assert_eq!(
+            sre(&namespaces(Some("payments"))),
+            Err(PolicyRefusal::BeyondTenancy(Resource::Namespaces))
+        );
         assert!(sre(&namespaces(Some("shop"))).is_ok());
         let everywhere = |command: &Command| {
-            check(&Permissions::of(Role::SreInvestigator), Lane::Observe, &Tenancy::Cluster, command)
+            check(
+                &Permissions::of(Role::SreInvestigator),
+                Lane::Observe,
+                &Tenancy::Cluster,
+                command,
+            )
         };
         assert!(everywhere(&nodes).is_ok() && everywhere(&namespaces(None)).is_ok());
     }
@@ -482,13 +504,19 @@ mod tests {
         };
         assert!(matches!(sre(&command), Err(PolicyRefusal::TooMany { .. })));
         let script = |evidence: Vec<String>| {
-            let command = Command::Script { script: super::super::command::Script::StackTraces, evidence };
+            let command = Command::Script {
+                script: super::super::command::Script::StackTraces,
+                evidence,
+            };
             check(&Permissions::of(Role::CodeAnalyst), Lane::Analyze, &own(), &command)
         };
         assert!(script(Vec::new()).is_err());
         assert!(script(vec!["E1".into(); 33]).is_err());
         assert!(script(vec!["../etc".into()]).is_err());
-        assert_eq!(script(vec!["E7".into()]).unwrap().last().unwrap(), "/evidence/e7/output");
+        assert_eq!(
+            script(vec!["E7".into()]).unwrap().last().unwrap(),
+            "/evidence/e7/output"
+        );
     }
 
     #[test]
