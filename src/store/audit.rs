@@ -1,5 +1,6 @@
 //! `firewatch audit`: looks at the record as it is stored, changes nothing. Called by `main`.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -80,23 +81,23 @@ pub async fn verify(database_url: Option<&str>, file: Option<&Path>) -> Result<E
         Ok(sink) => sink,
         // In a file, the first line that is not what was written ends what can be said of the rest.
         Err(error @ StoreError::FileAltered { .. }) => {
-            println!("FAULT {error}");
+            print(&format!("FAULT {error}"));
             return Ok(ExitCode::FAILURE);
         }
         Err(error) => return Err(error),
     };
     let verified = check(sink.as_ref()).await?;
     for fault in &verified.faults {
-        println!("FAULT {fault}");
+        print(&format!("FAULT {fault}"));
     }
-    println!(
+    print(&format!(
         "{}: {} incidents, {} transitions, {} pieces of evidence, {} faults",
         sink.describe(),
         verified.incidents,
         verified.transitions,
         verified.evidence,
         verified.faults.len()
-    );
+    ));
     Ok(if verified.faults.is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -123,7 +124,14 @@ pub async fn export(
             return Ok(ExitCode::FAILURE);
         }
         let line = serde_json::json!({ "incident_uid": uid, "response": report::from_story(&story), "story": story });
-        println!("{line}");
+        if !print(&line.to_string()) {
+            break;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a line; false where nobody reads any more (`| head`), which is no error.
+fn print(line: &str) -> bool {
+    writeln!(std::io::stdout(), "{line}").is_ok()
 }
