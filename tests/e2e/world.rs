@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use firewatch_core::api::{Incident, IncidentStatus, Phase, RemediationApproval};
+use firewatch_core::api::{Incident, IncidentStatus, Phase};
 use kube::api::{Api, DeleteParams};
 use kube::{Client, ResourceExt};
 use kubectl_incident::cluster::Cluster;
@@ -98,25 +98,19 @@ impl Place {
         Api::namespaced(self.cluster.client.clone(), &self.namespace)
     }
 
-    pub fn approvals(&self) -> Api<RemediationApproval> {
-        Api::namespaced(self.cluster.client.clone(), &self.namespace)
-    }
-
     /// Waits until the incident's status is as wanted, and says what it was when it never came.
     pub async fn until(&self, name: &str, seconds: u64, what: &str, wanted: impl Fn(&IncidentStatus) -> bool) -> Incident {
         let api = self.incidents();
-        let mut last = None;
-        let seen = eventually(seconds, || async {
-            let incident = api.get(name).await.ok()?;
-            let fits = incident.status.as_ref().is_some_and(&wanted);
-            last = Some(incident.clone());
-            fits.then_some(incident)
-        });
-        match seen.await {
-            Some(incident) => incident,
-            None => {
-                let status = last.and_then(|i| i.status);
-                panic!("{}/{name}: waited {seconds} s for {what}; last seen: {}", self.namespace, serde_json::to_string_pretty(&status).unwrap());
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            let seen = api.get(name).await;
+            match &seen {
+                Ok(incident) if incident.status.as_ref().is_some_and(&wanted) => return incident.clone(),
+                _ if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(300)).await,
+                _ => {
+                    let status = seen.map(|i| i.status);
+                    panic!("{}/{name}: waited {seconds} s for {what}; last seen: {status:#?}", self.namespace);
+                }
             }
         }
     }
