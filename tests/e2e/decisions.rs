@@ -5,7 +5,15 @@ use firewatch_core::api::{ApprovalState, Outcome, Phase};
 use crate::world::{Place, kubectl, must, shared};
 
 fn settings(place: &Place) -> String {
-    must(&["-n", &place.namespace, "get", "configmap", "checkout-settings", "-o", "jsonpath={.data}"])
+    must(&[
+        "-n",
+        &place.namespace,
+        "get",
+        "configmap",
+        "checkout-settings",
+        "-o",
+        "jsonpath={.data}",
+    ])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +45,16 @@ async fn an_approval_of_an_older_plan_does_not_execute_the_newer_one() {
     let before = settings(&place);
     let incident = place.reports("crashloop");
     let older = place.until_asked(&incident).await;
-    must(&["-n", &place.namespace, "patch", "incident", &incident, "--type=merge", "-p", r#"{"spec":{"revisionFeedback":"say it again"}}"#]);
+    must(&[
+        "-n",
+        &place.namespace,
+        "patch",
+        "incident",
+        &incident,
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"revisionFeedback":"say it again"}}"#,
+    ]);
     let newer = place
         .until(&incident, 60, "another approval", |s| {
             s.phase == Phase::AwaitingApproval && s.approval_ref.as_ref().is_some_and(|r| r.name != older)
@@ -49,7 +66,16 @@ async fn an_approval_of_an_older_plan_does_not_execute_the_newer_one() {
     let (_, executor) = executes(&place, &older);
     assert!(executor.contains("Refused") || executor.contains("refus"), "{executor}");
     assert_eq!(settings(&place), before);
-    must(&["-n", &place.namespace, "patch", "incident", &incident, "--type=merge", "-p", r#"{"spec":{"cancelled":true}}"#]);
+    must(&[
+        "-n",
+        &place.namespace,
+        "patch",
+        "incident",
+        &incident,
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"cancelled":true}}"#,
+    ]);
     let status = place.until_over(&incident).await;
     assert_eq!(status.outcome, Some(Outcome::Cancelled));
     assert_eq!(settings(&place), before);
@@ -59,8 +85,24 @@ async fn an_approval_of_an_older_plan_does_not_execute_the_newer_one() {
 
 /// Makes the executor's Job by hand, as an operator that was taken over would, with the operator's own rights.
 pub fn executes(place: &Place, approval: &str) -> (bool, String) {
-    let uid = must(&["-n", &place.namespace, "get", "rap", approval, "-o", "jsonpath={.metadata.uid}"]);
-    let image = must(&["-n", "firewatch-system", "get", "deployment", "firewatch", "-o", "jsonpath={.spec.template.spec.containers[0].env[?(@.name=='FIREWATCH_SANDBOX_IMAGE')].value}"]);
+    let uid = must(&[
+        "-n",
+        &place.namespace,
+        "get",
+        "rap",
+        approval,
+        "-o",
+        "jsonpath={.metadata.uid}",
+    ]);
+    let image = must(&[
+        "-n",
+        "firewatch-system",
+        "get",
+        "deployment",
+        "firewatch",
+        "-o",
+        "jsonpath={.spec.template.spec.containers[0].env[?(@.name=='FIREWATCH_SANDBOX_IMAGE')].value}",
+    ]);
     let name = format!("fw-byhand-{}", uid.chars().take(8).collect::<String>());
     let job = firewatch_core::sandbox::job::build(&firewatch_core::sandbox::job::JobPlan {
         name: name.clone(),
@@ -68,17 +110,53 @@ pub fn executes(place: &Place, approval: &str) -> (bool, String) {
         image,
         incident_uid: uid.clone(),
         incident: format!("{}/by-hand", place.namespace),
-        work: firewatch_core::sandbox::job::Work::Approval { rollback: false, namespace: place.namespace.clone(), name: approval.to_owned(), uid },
+        work: firewatch_core::sandbox::job::Work::Approval {
+            rollback: false,
+            namespace: place.namespace.clone(),
+            name: approval.to_owned(),
+            uid,
+        },
     });
     let (ok, said) = kubectl(
-        &["--as=system:serviceaccount:firewatch-system:firewatch", "-n", "firewatch-sandbox", "create", "-f", "-"],
+        &[
+            "--as=system:serviceaccount:firewatch-system:firewatch",
+            "-n",
+            "firewatch-sandbox",
+            "create",
+            "-f",
+            "-",
+        ],
         Some(&serde_json::to_string(&job).unwrap()),
     );
     if !ok {
         return (false, format!("Refused by admission: {said}"));
     }
-    let (_, waited) = kubectl(&["-n", "firewatch-sandbox", "wait", "--for=jsonpath={.status.containerStatuses[0].state.terminated}", "pod", "-l", &format!("batch.kubernetes.io/job-name={name}"), "--timeout=60s"], None);
-    let said = must(&["-n", "firewatch-sandbox", "get", "pod", "-l", &format!("batch.kubernetes.io/job-name={name}"), "-o", "jsonpath={.items[0].status.containerStatuses[0].state.terminated}"]);
-    let _ = kubectl(&["-n", "firewatch-sandbox", "delete", "job", &name, "--wait=false"], None);
+    let (_, waited) = kubectl(
+        &[
+            "-n",
+            "firewatch-sandbox",
+            "wait",
+            "--for=jsonpath={.status.containerStatuses[0].state.terminated}",
+            "pod",
+            "-l",
+            &format!("batch.kubernetes.io/job-name={name}"),
+            "--timeout=60s",
+        ],
+        None,
+    );
+    let said = must(&[
+        "-n",
+        "firewatch-sandbox",
+        "get",
+        "pod",
+        "-l",
+        &format!("batch.kubernetes.io/job-name={name}"),
+        "-o",
+        "jsonpath={.items[0].status.containerStatuses[0].state.terminated}",
+    ]);
+    let _ = kubectl(
+        &["-n", "firewatch-sandbox", "delete", "job", &name, "--wait=false"],
+        None,
+    );
     (true, format!("{said} {waited}"))
 }

@@ -1,7 +1,13 @@
 //! The whole system: the installed chart, real kubelet, real Jobs, real broken workloads. What a user does is done with kubectl.
 //!
 //! Needs a cluster with the chart installed (`make test-e2e` sees to it): KUBECONFIG, kubectl, and DATABASE_URL for the record.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
 
 mod decisions;
 mod recovery;

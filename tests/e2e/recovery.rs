@@ -10,12 +10,31 @@ use crate::world::{Place, alone, eventually, kubectl, must};
 
 /// SIGKILL, as `kill -9`: no grace, no goodbye.
 fn kills_the_operator() {
-    must(&["-n", "firewatch-system", "delete", "pod", "-l", "app.kubernetes.io/name=firewatch", "--grace-period=0", "--force"]);
+    must(&[
+        "-n",
+        "firewatch-system",
+        "delete",
+        "pod",
+        "-l",
+        "app.kubernetes.io/name=firewatch",
+        "--grace-period=0",
+        "--force",
+    ]);
 }
 
 async fn operator_is_back() {
     let ready = eventually(90, || async {
-        let (ok, _) = kubectl(&["-n", "firewatch-system", "rollout", "status", "deployment/firewatch", "--timeout=1s"], None);
+        let (ok, _) = kubectl(
+            &[
+                "-n",
+                "firewatch-system",
+                "rollout",
+                "status",
+                "deployment/firewatch",
+                "--timeout=1s",
+            ],
+            None,
+        );
         ok.then_some(())
     });
     ready.await.expect("the operator is ready again");
@@ -36,18 +55,37 @@ async fn an_operator_that_is_killed_at_three_places_ends_the_incident_as_if_undi
     assert!(ok, "{said}");
     kills_the_operator();
     // During execution.
-    place.until(&incident, 120, "the execution", |s| s.phase >= Phase::Executing).await;
+    place
+        .until(&incident, 120, "the execution", |s| s.phase >= Phase::Executing)
+        .await;
     kills_the_operator();
     let status = place.until_over(&incident).await;
-    assert_eq!(status.outcome, Some(Outcome::Remediated), "{}", serde_json::to_string_pretty(&status).unwrap());
-    let executions = status.jobs.iter().filter(|j| j.purpose == firewatch_core::api::status::JobPurpose::Execution).count();
+    assert_eq!(
+        status.outcome,
+        Some(Outcome::Remediated),
+        "{}",
+        serde_json::to_string_pretty(&status).unwrap()
+    );
+    let executions = status
+        .jobs
+        .iter()
+        .filter(|j| j.purpose == firewatch_core::api::status::JobPurpose::Execution)
+        .count();
     assert_eq!(executions, 1);
-    let found = place.until(&incident, 60, "its record stored", |s| s.outbox.is_empty()).await;
+    let found = place
+        .until(&incident, 60, "its record stored", |s| s.outbox.is_empty())
+        .await;
     let url = std::env::var("DATABASE_URL").expect("DATABASE_URL");
-    let sink = store::open(Some(&url), None, std::path::Path::new("")).await.unwrap().unwrap();
+    let sink = store::open(Some(&url), None, std::path::Path::new(""))
+        .await
+        .unwrap()
+        .unwrap();
     let story = sink.load_story(&found.uid().unwrap()).await.unwrap();
     chain::verify_chain(&found.uid().unwrap(), &story.transitions).unwrap();
-    assert_eq!(i64::try_from(story.transitions.len()).unwrap(), found.status.unwrap().sequence);
+    assert_eq!(
+        i64::try_from(story.transitions.len()).unwrap(),
+        found.status.unwrap().sequence
+    );
     operator_is_back().await;
     place.ends().await;
     drop(world);
@@ -64,7 +102,15 @@ async fn while_postgres_is_down_nothing_is_executed_and_nothing_is_lost() {
     let world = alone().await;
     let place = Place::new("no-postgres").await;
     place.breaks("crashloop").await;
-    let before = must(&["-n", &place.namespace, "get", "configmap", "checkout-settings", "-o", "jsonpath={.data}"]);
+    let before = must(&[
+        "-n",
+        &place.namespace,
+        "get",
+        "configmap",
+        "checkout-settings",
+        "-o",
+        "jsonpath={.data}",
+    ]);
     postgres("stop");
     let result = async {
         let incident = place.reports("crashloop");
@@ -74,7 +120,8 @@ async fn while_postgres_is_down_nothing_is_executed_and_nothing_is_lost() {
         assert!(ok, "{said}");
         let waiting = place
             .until(&incident, 60, "AuditPersisted=False and Stalled", |s| {
-                let is = |type_: &str, status: &str| s.conditions.iter().any(|c| c.type_ == type_ && c.status == status);
+                let is =
+                    |type_: &str, status: &str| s.conditions.iter().any(|c| c.type_ == type_ && c.status == status);
                 is("AuditPersisted", "False") && is("Stalled", "True")
             })
             .await;
@@ -82,13 +129,35 @@ async fn while_postgres_is_down_nothing_is_executed_and_nothing_is_lost() {
         incident
     };
     let incident = result.await;
-    let after = must(&["-n", &place.namespace, "get", "configmap", "checkout-settings", "-o", "jsonpath={.data}"]);
+    let after = must(&[
+        "-n",
+        &place.namespace,
+        "get",
+        "configmap",
+        "checkout-settings",
+        "-o",
+        "jsonpath={.data}",
+    ]);
     postgres("start");
     assert_eq!(before, after, "something was changed while its approval was not stored");
     let status = place.until_over(&incident).await;
-    assert_eq!(status.outcome, Some(Outcome::Remediated), "{}", serde_json::to_string_pretty(&status).unwrap());
-    let stored = place.until(&incident, 60, "its record stored", |s| s.outbox.is_empty()).await;
-    assert!(stored.status.unwrap().conditions.iter().any(|c| c.type_ == "AuditPersisted" && c.status == "True"));
+    assert_eq!(
+        status.outcome,
+        Some(Outcome::Remediated),
+        "{}",
+        serde_json::to_string_pretty(&status).unwrap()
+    );
+    let stored = place
+        .until(&incident, 60, "its record stored", |s| s.outbox.is_empty())
+        .await;
+    assert!(
+        stored
+            .status
+            .unwrap()
+            .conditions
+            .iter()
+            .any(|c| c.type_ == "AuditPersisted" && c.status == "True")
+    );
     place.ends().await;
     drop(world);
 }

@@ -19,15 +19,32 @@ async fn plays_out(name: &str) {
             s.phase == Phase::Completed || (s.phase == Phase::AwaitingApproval && s.approval_ref.is_some())
         })
         .await;
-    if let (Phase::AwaitingApproval, Some(approval)) = (asked.status.as_ref().unwrap().phase, &asked.status.as_ref().unwrap().approval_ref) {
+    if let (Phase::AwaitingApproval, Some(approval)) = (
+        asked.status.as_ref().unwrap().phase,
+        &asked.status.as_ref().unwrap().approval_ref,
+    ) {
         let (ok, said) = place.decides(&approval.name, "Approved");
         assert!(ok, "{said}");
     }
     let status = place.until_over(&incident).await;
     let differences = scenario.expected.differences(&status);
-    assert!(differences.is_empty(), "{name}: {}\n{}", differences.join("\n"), serde_json::to_string_pretty(&status).unwrap());
-    must(&["-n", &place.namespace, "wait", "--for=condition=Succeeded", &format!("incident/{incident}"), "--timeout=5s"]);
-    check::wait(&place.cluster, &scenario.health, "the health check").await.unwrap();
+    assert!(
+        differences.is_empty(),
+        "{name}: {}\n{}",
+        differences.join("\n"),
+        serde_json::to_string_pretty(&status).unwrap()
+    );
+    must(&[
+        "-n",
+        &place.namespace,
+        "wait",
+        "--for=condition=Succeeded",
+        &format!("incident/{incident}"),
+        "--timeout=5s",
+    ]);
+    check::wait(&place.cluster, &scenario.health, "the health check")
+        .await
+        .unwrap();
     tells_its_story(&place, &incident).await;
     place.ends().await;
     drop(world);
@@ -36,8 +53,13 @@ async fn plays_out(name: &str) {
 /// Every transition, message, command and decision is read back from Postgres alone and gives the same report.
 async fn tells_its_story(place: &Place, name: &str) {
     let url = std::env::var("DATABASE_URL").expect("DATABASE_URL is set: `eval \"$(tests/cluster/env.sh)\"`");
-    let sink = store::open(Some(&url), None, std::path::Path::new("")).await.unwrap().unwrap();
-    let incident = place.until(name, 60, "its record stored", |s| s.outbox.is_empty()).await;
+    let sink = store::open(Some(&url), None, std::path::Path::new(""))
+        .await
+        .unwrap()
+        .unwrap();
+    let incident = place
+        .until(name, 60, "its record stored", |s| s.outbox.is_empty())
+        .await;
     let uid = incident.uid().unwrap();
     let sequence = incident.status.as_ref().unwrap().sequence;
     let story = eventually(30, || async {
@@ -58,7 +80,10 @@ async fn tells_its_story(place: &Place, name: &str) {
     }
     let told = report::from_story(&story).unwrap();
     let shown = report::document(&incident, &StoryView::default());
-    assert_eq!(serde_json::to_value(&told).unwrap()["workflow"], serde_json::to_value(&shown).unwrap()["workflow"]);
+    assert_eq!(
+        serde_json::to_value(&told).unwrap()["workflow"],
+        serde_json::to_value(&shown).unwrap()["workflow"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,8 +27,15 @@ async fn a_malformed_incident_is_answered_with_field_and_remedy() {
     let place = Place::new("malformed").await;
     let (ok, said) = incident(&place, "no-title", &serde_json::json!({}));
     assert!(!ok && said.contains("spec.title"), "{said}");
-    let (ok, said) = incident(&place, "severity", &serde_json::json!({ "title": "t", "severity": "urgent" }));
-    assert!(!ok && said.contains("spec.severity") && said.contains("critical"), "{said}");
+    let (ok, said) = incident(
+        &place,
+        "severity",
+        &serde_json::json!({ "title": "t", "severity": "urgent" }),
+    );
+    assert!(
+        !ok && said.contains("spec.severity") && said.contains("critical"),
+        "{said}"
+    );
     place.ends().await;
     drop(world);
 }
@@ -41,7 +48,12 @@ async fn a_target_that_does_not_exist_ends_without_a_guess() {
     let (ok, said) = incident(&place, "gone", &spec);
     assert!(ok, "{said}");
     let status = place.until_over("gone").await;
-    assert_eq!(status.outcome, Some(Outcome::Inconclusive), "{}", serde_json::to_string_pretty(&status).unwrap());
+    assert_eq!(
+        status.outcome,
+        Some(Outcome::Inconclusive),
+        "{}",
+        serde_json::to_string_pretty(&status).unwrap()
+    );
     assert!(status.root_cause.is_none() && status.plan.is_none());
     assert!(!status.next_steps.is_empty(), "what to look at next is said");
     place.ends().await;

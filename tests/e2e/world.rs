@@ -39,7 +39,11 @@ pub fn kubectl(args: &[&str], input: Option<&str>) -> (bool, String) {
         drop(child.stdin.take());
     }
     let output = child.wait_with_output().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     (output.status.success(), said)
 }
 
@@ -60,16 +64,27 @@ pub struct Place {
 impl Place {
     pub async fn new(name: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::try_default().await.expect("KUBECONFIG leads to a cluster: `eval \"$(tests/cluster/env.sh)\"`");
+        let client = Client::try_default()
+            .await
+            .expect("KUBECONFIG leads to a cluster: `eval \"$(tests/cluster/env.sh)\"`");
         let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(6).collect();
         let namespace = format!("{name}-{id}");
         let cluster = Cluster::with_client(client, &namespace);
         apply::namespace(&cluster, &namespace).await.unwrap();
         must(&[
-            "-n", &namespace, "create", "rolebinding", "firewatch-remediation", "--clusterrole=firewatch-remediation",
+            "-n",
+            &namespace,
+            "create",
+            "rolebinding",
+            "firewatch-remediation",
+            "--clusterrole=firewatch-remediation",
             "--serviceaccount=firewatch-sandbox:remediation-executor",
         ]);
-        Self { cluster, namespace, library: Library::built_in() }
+        Self {
+            cluster,
+            namespace,
+            library: Library::built_in(),
+        }
     }
 
     /// Applies a scenario's workload and waits until it is really broken.
@@ -79,10 +94,16 @@ impl Place {
             for object in self.library.objects(name, &step.apply).unwrap() {
                 apply::apply(&self.cluster, &object).await.unwrap();
             }
-            let checks = Checks { timeout_seconds: step.timeout_seconds.max(120), settle_seconds: 0, checks: step.wait_for.clone() };
+            let checks = Checks {
+                timeout_seconds: step.timeout_seconds.max(120),
+                settle_seconds: 0,
+                checks: step.wait_for.clone(),
+            };
             check::wait(&self.cluster, &checks, &step.apply).await.unwrap();
         }
-        check::wait(&self.cluster, &scenario.symptom, "the symptom").await.unwrap();
+        check::wait(&self.cluster, &scenario.symptom, "the symptom")
+            .await
+            .unwrap();
         scenario
     }
 
@@ -99,7 +120,13 @@ impl Place {
     }
 
     /// Waits until the incident's status is as wanted, and says what it was when it never came.
-    pub async fn until(&self, name: &str, seconds: u64, what: &str, wanted: impl Fn(&IncidentStatus) -> bool) -> Incident {
+    pub async fn until(
+        &self,
+        name: &str,
+        seconds: u64,
+        what: &str,
+        wanted: impl Fn(&IncidentStatus) -> bool,
+    ) -> Incident {
         let api = self.incidents();
         let deadline = Instant::now() + Duration::from_secs(seconds);
         loop {
@@ -109,14 +136,22 @@ impl Place {
                 _ if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(300)).await,
                 _ => {
                     let status = seen.map(|i| i.status);
-                    panic!("{}/{name}: waited {seconds} s for {what}; last seen: {status:#?}", self.namespace);
+                    panic!(
+                        "{}/{name}: waited {seconds} s for {what}; last seen: {status:#?}",
+                        self.namespace
+                    );
                 }
             }
         }
     }
 
     pub async fn until_over(&self, name: &str) -> IncidentStatus {
-        self.until(name, 420, "its end", |s| s.phase == Phase::Completed && s.outcome.is_some()).await.status.unwrap()
+        self.until(name, 420, "its end", |s| {
+            s.phase == Phase::Completed && s.outcome.is_some()
+        })
+        .await
+        .status
+        .unwrap()
     }
 
     /// Waits for the approval and returns its name.
@@ -127,15 +162,33 @@ impl Place {
             })
             .await;
         let status = incident.status.unwrap();
-        assert_eq!(status.phase, Phase::AwaitingApproval, "{}", serde_json::to_string_pretty(&status).unwrap());
+        assert_eq!(
+            status.phase,
+            Phase::AwaitingApproval,
+            "{}",
+            serde_json::to_string_pretty(&status).unwrap()
+        );
         status.approval_ref.unwrap().name
     }
 
     /// Decides, with plain kubectl, as whoever KUBECONFIG makes us.
     pub fn decides(&self, approval: &str, decision: &str) -> (bool, String) {
         let me = must(&["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]);
-        let patch = serde_json::json!({ "spec": { "decision": decision, "approver": me, "reason": "a test" } }).to_string();
-        kubectl(&["-n", &self.namespace, "patch", "rap", approval, "--type=merge", "-p", &patch], None)
+        let patch =
+            serde_json::json!({ "spec": { "decision": decision, "approver": me, "reason": "a test" } }).to_string();
+        kubectl(
+            &[
+                "-n",
+                &self.namespace,
+                "patch",
+                "rap",
+                approval,
+                "--type=merge",
+                "-p",
+                &patch,
+            ],
+            None,
+        )
     }
 
     pub async fn ends(self) {

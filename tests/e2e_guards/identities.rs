@@ -44,8 +44,18 @@ const OPERATOR_MAY_NOT: &[Right] = &[
     ("delete", "firewatch.dev", "remediationapprovals", "own"),
     ("delete", "firewatch.dev", "incidents", "own"),
     ("update", "firewatch.dev", "responsepolicies", ""),
-    ("update", "admissionregistration.k8s.io", "validatingadmissionpolicies", ""),
-    ("delete", "admissionregistration.k8s.io", "validatingadmissionpolicybindings", ""),
+    (
+        "update",
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicies",
+        "",
+    ),
+    (
+        "delete",
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings",
+        "",
+    ),
     ("update", "apiextensions.k8s.io", "customresourcedefinitions", ""),
     ("bind", "rbac.authorization.k8s.io", "clusterroles", ""),
     ("impersonate", "", "users", ""),
@@ -95,9 +105,21 @@ const READERS_MAY_NOT: &[Right] = &[
     ("get", "firewatch.dev", "remediationapprovals", "own"),
     ("patch", "firewatch.dev", "incidents/status", "own"),
 ];
-const ANALYST_MAY: &[Right] = &[("get", "", "pods/log", "own"), ("list", "", "configmaps", "own"), ("list", "apps", "replicasets", "own")];
-const ANALYST_MAY_NOT: &[Right] = &[("list", "", "nodes", ""), ("list", "", "services", "own"), ("list", "rbac.authorization.k8s.io", "roles", "own")];
-const ANALYZE_MAY_NOT: &[Right] = &[("list", "", "pods", "own"), ("get", "", "configmaps", SANDBOX), ("get", "", "pods/log", "own")];
+const ANALYST_MAY: &[Right] = &[
+    ("get", "", "pods/log", "own"),
+    ("list", "", "configmaps", "own"),
+    ("list", "apps", "replicasets", "own"),
+];
+const ANALYST_MAY_NOT: &[Right] = &[
+    ("list", "", "nodes", ""),
+    ("list", "", "services", "own"),
+    ("list", "rbac.authorization.k8s.io", "roles", "own"),
+];
+const ANALYZE_MAY_NOT: &[Right] = &[
+    ("list", "", "pods", "own"),
+    ("get", "", "configmaps", SANDBOX),
+    ("get", "", "pods/log", "own"),
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_identity_may_what_it_needs_and_no_more() {
@@ -123,9 +145,17 @@ async fn each_identity_may_what_it_needs_and_no_more() {
             let place = if *place == "own" { own.as_str() } else { place };
             let review = json!({ "spec": { "user": who, "groups": ["system:serviceaccounts", "system:authenticated"],
                 "resourceAttributes": { "verb": verb, "group": group, "resource": resource, "subresource": subresource, "namespace": place } } });
-            let answer: Value = send(&client, Who::Admin, &post("/apis/authorization.k8s.io/v1/subjectaccessreviews", review)).await.unwrap();
+            let answer: Value = send(
+                &client,
+                Who::Admin,
+                &post("/apis/authorization.k8s.io/v1/subjectaccessreviews", review),
+            )
+            .await
+            .unwrap();
             if answer["status"]["allowed"] != json!(expected) {
-                wrong.push(format!("{who}: {verb} {resource}/{subresource} in '{place}': allowed must be {expected}"));
+                wrong.push(format!(
+                    "{who}: {verb} {resource}/{subresource} in '{place}': allowed must be {expected}"
+                ));
             }
         }
     }

@@ -32,24 +32,42 @@ pub struct Call {
 }
 
 pub fn post(path: impl Into<String>, body: Value) -> Call {
-    Call { method: "POST", path: path.into(), body }
+    Call {
+        method: "POST",
+        path: path.into(),
+        body,
+    }
 }
 
 pub fn merge(path: impl Into<String>, body: Value) -> Call {
-    Call { method: "PATCH", path: path.into(), body }
+    Call {
+        method: "PATCH",
+        path: path.into(),
+        body,
+    }
 }
 
 pub fn json_patch(path: impl Into<String>, body: Value) -> Call {
-    Call { method: "JSONPATCH", path: path.into(), body }
+    Call {
+        method: "JSONPATCH",
+        path: path.into(),
+        body,
+    }
 }
 
 pub fn delete(path: impl Into<String>) -> Call {
-    Call { method: "DELETE", path: path.into(), body: Value::Null }
+    Call {
+        method: "DELETE",
+        path: path.into(),
+        body: Value::Null,
+    }
 }
 
 pub async fn client() -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::try_default().await.expect("KUBECONFIG leads to a cluster with the chart: `make install`, `eval \"$(tests/cluster/env.sh)\"`")
+    Client::try_default()
+        .await
+        .expect("KUBECONFIG leads to a cluster with the chart: `make install`, `eval \"$(tests/cluster/env.sh)\"`")
 }
 
 /// Sends; `Ok` with the answer, or `Err` with the refusal's message.
@@ -59,7 +77,10 @@ pub async fn send(client: &Client, who: Who, call: &Call) -> Result<Value, Strin
         "JSONPATCH" => ("PATCH", "application/json-patch+json"),
         other => (other, "application/json"),
     };
-    let mut request = axum::http::Request::builder().method(method).uri(&call.path).header("Content-Type", kind);
+    let mut request = axum::http::Request::builder()
+        .method(method)
+        .uri(&call.path)
+        .header("Content-Type", kind);
     let (user, groups): (Option<&str>, &[&str]) = match who {
         Who::Admin => (None, &[]),
         Who::Person(name) => (Some(name), &["sre", "system:authenticated"]),
@@ -76,7 +97,11 @@ pub async fn send(client: &Client, who: Who, call: &Call) -> Result<Value, Strin
     if let Who::Pod(uid) = who {
         request = request.header("Impersonate-Extra-authentication.kubernetes.io%2Fpod-uid", uid);
     }
-    let body = if call.body.is_null() && method != "PATCH" { Vec::new() } else { serde_json::to_vec(&call.body).unwrap() };
+    let body = if call.body.is_null() && method != "PATCH" {
+        Vec::new()
+    } else {
+        serde_json::to_vec(&call.body).unwrap()
+    };
     let request = request.body(body).unwrap();
     match client.request::<Value>(request).await {
         Ok(answer) => Ok(answer),
@@ -106,12 +131,20 @@ impl Table {
         match send(client, who, &call).await {
             Ok(_) => self.wrong.push(format!("allowed, must be refused: {what}")),
             Err(said) if said.contains(why) => {}
-            Err(said) => self.wrong.push(format!("refused for another reason: {what}: {said} (expected: {why})")),
+            Err(said) => self
+                .wrong
+                .push(format!("refused for another reason: {what}: {said} (expected: {why})")),
         }
     }
 
     pub fn ends(self) {
-        assert!(self.wrong.is_empty(), "{} of {} cases:\n{}", self.wrong.len(), self.cases, self.wrong.join("\n"));
+        assert!(
+            self.wrong.is_empty(),
+            "{} of {} cases:\n{}",
+            self.wrong.len(),
+            self.cases,
+            self.wrong.join("\n")
+        );
     }
 }
 
@@ -119,13 +152,27 @@ impl Table {
 pub async fn namespace(client: &Client, name: &str) -> String {
     let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(6).collect();
     let namespace = format!("{name}-{id}");
-    send(client, Who::Admin, &post("/api/v1/namespaces", json!({ "metadata": { "name": namespace } }))).await.unwrap();
+    send(
+        client,
+        Who::Admin,
+        &post("/api/v1/namespaces", json!({ "metadata": { "name": namespace } })),
+    )
+    .await
+    .unwrap();
     let bindings = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings");
     let bind = |role: &str, subject: Value| json!({ "metadata": { "name": role }, "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role }, "subjects": [subject] });
     let people = json!({ "kind": "Group", "name": "sre", "apiGroup": "rbac.authorization.k8s.io" });
     let executor = json!({ "kind": "ServiceAccount", "name": "remediation-executor", "namespace": SANDBOX });
-    send(client, Who::Admin, &post(&bindings, bind("firewatch-approver", people))).await.unwrap();
-    send(client, Who::Admin, &post(&bindings, bind("firewatch-remediation", executor))).await.unwrap();
+    send(client, Who::Admin, &post(&bindings, bind("firewatch-approver", people)))
+        .await
+        .unwrap();
+    send(
+        client,
+        Who::Admin,
+        &post(&bindings, bind("firewatch-remediation", executor)),
+    )
+    .await
+    .unwrap();
     namespace
 }
 
