@@ -16,14 +16,15 @@ use kube::ResourceExt;
 use super::context::Context;
 use super::payload;
 use crate::store::StoreError;
+use crate::telemetry::events;
 
 /// What is known of one incident's record.
 #[derive(Clone, Debug, Default)]
 pub struct Relayed {
     /// Highest stored sequence.
     pub stored: i64,
-    /// Why nothing could be stored at the last try.
-    pub fault: Option<String>,
+    /// Why nothing could be stored at the last try: the store's closed reason, and what it says.
+    pub fault: Option<(String, String)>,
     /// When to try again after a fault.
     pub retry_at: Option<Instant>,
     /// uids of approvals whose decision is stored.
@@ -42,7 +43,7 @@ impl Context {
     }
 
     /// Why nothing could be stored at the last try.
-    pub async fn audit_fault(&self, uid: &str) -> Option<String> {
+    pub async fn audit_fault(&self, uid: &str) -> Option<(String, String)> {
         self.relayed.lock().await.get(uid).and_then(|r| r.fault.clone())
     }
 
@@ -70,24 +71,37 @@ impl Context {
             .is_none_or(|at| at <= Instant::now())
     }
 
-    async fn note<T>(&self, uid: &str, result: Result<T, StoreError>) -> Option<T> {
-        let mut relayed = self.relayed.lock().await;
-        let known = relayed.entry(uid.to_owned()).or_default();
-        match result {
+    /// Remembers how it went. A fault that begins, or becomes another, is told once: in the log and as an event.
+    async fn note<T>(&self, incident: &Incident, uid: &str, result: Result<T, StoreError>) -> Option<T> {
+        let error = match result {
             Ok(value) => {
+                let mut relayed = self.relayed.lock().await;
+                let known = relayed.entry(uid.to_owned()).or_default();
                 known.fault = None;
                 known.retry_at = None;
-                Some(value)
+                return Some(value);
             }
-            Err(error) => {
-                if known.fault.is_none() {
-                    tracing::warn!(incident_uid = uid, reason = error.as_ref(), %error, "the record could not be stored; it waits in the outbox");
-                }
-                known.fault = Some(error.to_string());
-                known.retry_at = Instant::now().checked_add(PAUSE);
-                None
-            }
+            Err(error) => error,
+        };
+        let (reason, message) = (error.reason().to_owned(), error.to_string());
+        let begins = {
+            let mut relayed = self.relayed.lock().await;
+            let known = relayed.entry(uid.to_owned()).or_default();
+            let begins = known.fault.as_ref().is_none_or(|(was, _)| *was != reason);
+            known.fault = Some((reason.clone(), message.clone()));
+            known.retry_at = Instant::now().checked_add(PAUSE);
+            begins
+        };
+        if begins {
+            tracing::warn!(
+                incident_uid = uid,
+                reason,
+                message,
+                "the record could not be stored; it waits in the outbox"
+            );
+            events::note(&self.recorder, incident, true, &reason, "Record", &message).await;
         }
+        None
     }
 }
 
@@ -104,7 +118,7 @@ pub async fn relay(ctx: &Context, incident: &Incident) {
         return;
     }
     let sent = send(ctx, incident, stored).await;
-    if let Some(highest) = ctx.note(&uid, sent).await
+    if let Some(highest) = ctx.note(incident, &uid, sent).await
         && let Some(known) = ctx.relayed.lock().await.get_mut(&uid)
     {
         known.stored = known.stored.max(highest);
@@ -183,7 +197,7 @@ pub async fn approval_stored(ctx: &Context, incident: &Incident, approval: &Reme
         ctx.sink.approval_stored(&approval_uid).await
     };
     let stored = stored.await;
-    let stored = ctx.note(&uid, stored).await.unwrap_or(false);
+    let stored = ctx.note(incident, &uid, stored).await.unwrap_or(false);
     if stored && let Some(known) = ctx.relayed.lock().await.get_mut(&uid) {
         known.approvals.push(approval_uid);
     }
@@ -215,5 +229,5 @@ pub async fn conclude(ctx: &Context, incident: &Incident) -> bool {
         ctx.sink.upsert_audit_log(&AuditRow::of(incident)).await
     };
     let written = written.await;
-    ctx.note(&uid, written).await.is_some()
+    ctx.note(incident, &uid, written).await.is_some()
 }

@@ -18,8 +18,8 @@ pub struct Facts {
     pub guard_broken: Option<String>,
     /// Whether the guards have been compared at all.
     pub guard_known: bool,
-    /// Why nothing could be stored at the last try.
-    pub audit_fault: Option<String>,
+    /// Why nothing could be stored at the last try: the store's closed reason, and what it says.
+    pub audit_fault: Option<(String, String)>,
     /// What keeps the incident from going on.
     pub stalled: Option<(Reason, String)>,
 }
@@ -134,10 +134,10 @@ fn wanted(s: &IncidentStatus, facts: &Facts) -> Vec<Wanted> {
                 "Stored",
                 format!("{} transitions are stored", s.sequence),
             ),
-            (Some(fault), n) => is(
+            (Some((reason, fault)), n) => is(
                 types::AUDIT_PERSISTED,
                 FALSE,
-                Reason::DatabaseUnreachable,
+                reason,
                 format!("{n} transitions wait: {fault}"),
             ),
             (None, n) => is(
