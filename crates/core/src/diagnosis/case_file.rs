@@ -142,6 +142,8 @@ pub struct LogRecord {
     pub previous: bool,
     /// Lines, with their time where the output has one.
     pub lines: Vec<LogLine>,
+    /// When it was read.
+    pub read_at: Timestamp,
     /// Evidence id.
     pub evidence: String,
 }
@@ -345,6 +347,7 @@ impl CaseFile {
             container: container.to_owned(),
             previous,
             lines: evidence.output.lines().take(MAX_LINES).map(LogLine::read).collect(),
+            read_at: evidence.collected_at,
             evidence: evidence.id.clone(),
         };
         self.logs

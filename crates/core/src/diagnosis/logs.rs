@@ -319,13 +319,12 @@ pub fn read(log: &LogRecord) -> Vec<Group> {
         entry.0.retried &= retried;
         entry.1 = index;
     }
-    let end = log.lines.iter().rev().find_map(|line| line.at);
     let mut found: Vec<Group> = groups
         .into_values()
         .map(|(mut group, last_index)| {
             let after = total.saturating_sub(last_index + 1);
-            let recent = match (end, group.last) {
-                (Some(end), Some(last)) => end.duration_since(last).as_secs() <= 60,
+            let recent = match (group.first, group.last) {
+                (Some(first), Some(last)) => goes_on(&group, first, last, log.read_at),
                 _ => after <= (total / 4).max(10),
             };
             group.at_end = after <= 5;
@@ -335,6 +334,15 @@ pub fn read(log: &LogRecord) -> Vec<Group> {
         .collect();
     found.sort_by(|a, b| b.count.cmp(&a.count).then(a.signature.cmp(&b.signature)));
     found
+}
+
+/// Whether lines that came at this pace would still come: silence for three times their distance ends them.
+fn goes_on(group: &Group, first: Timestamp, last: Timestamp, now: Timestamp) -> bool {
+    let pace = match i64::try_from(group.count) {
+        Ok(count) if count > 1 => last.duration_since(first).as_secs() / (count - 1),
+        _ => 20,
+    };
+    now.duration_since(last).as_secs() <= (pace.saturating_mul(3)).clamp(6, 600)
 }
 
 fn classify(log: &LogRecord, index: usize, text: &str) -> Option<(Signature, String)> {
@@ -588,6 +596,7 @@ mod tests {
             pod: ObjectName::namespaced("Pod", "n", "p"),
             container: "c".into(),
             previous: false,
+            read_at: "2026-03-01T12:00:00Z".parse().unwrap(),
             lines: text
                 .lines()
                 .map(|line| LogLine {
@@ -668,6 +677,24 @@ mod tests {
             "java.net.ConnectException: Connection refused\nTarget host: ledger, port: 3333",
         ));
         assert_eq!(groups.first().unwrap().subject, "ledger:3333");
+    }
+
+    #[test]
+    fn trouble_that_fell_silent_has_ended_and_what_comes_now_and_then_has_not() {
+        let timed = |seconds: [i64; 3]| {
+            let mut record = log("");
+            record.lines = seconds
+                .iter()
+                .map(|ago| LogLine {
+                    at: Some(record.read_at - k8s_openapi::jiff::SignedDuration::from_secs(*ago)),
+                    text: "ERROR db:5432 connection refused".into(),
+                })
+                .collect();
+            read(&record).first().unwrap().ongoing
+        };
+        assert!(timed([9, 6, 3]));
+        assert!(!timed([26, 23, 20]));
+        assert!(timed([700, 400, 100]));
     }
 
     #[test]

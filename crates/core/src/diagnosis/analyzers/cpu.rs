@@ -126,7 +126,6 @@ fn throttled(view: &View<'_>, workload: &Workload<'_>, all: &[&Usage]) -> Option
             .cites([usage_evidence, workload.evidence].into_iter().chain(slow_evidence).chain(probe.map(|event| event.evidence.as_str())))
             .since(slow.and_then(|(_, group, _)| group.first))
             .remedy(remedy)
-            .long_term("let a HorizontalPodAutoscaler follow the load")
             .done(),
     )
 }
