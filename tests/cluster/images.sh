@@ -3,7 +3,8 @@
 # workloads run on. The slow layers (apt) stay in buildah's cache, so that after a Rust change this takes seconds.
 # Usage: images.sh [NAME...]   NAME: firewatch firewatch-sandbox firewatch-workload (all without)
 # Writes $CLUSTER_DIR/images/NAME.digest: the name with the digest, as a pod can use it.
-# NO_BUILD=1 takes the binaries in target/image as they are.
+# NO_BUILD=1 takes the binaries in target/image as they are. IMAGE_PROFILE=dev puts debug binaries in, stripped: for who
+# changes the code and has them built anyway.
 # shellcheck source=tests/cluster/lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
 
@@ -19,16 +20,18 @@ build_binaries() {
     esac
   done
   [ ${#crates[@]} -gt 0 ] || return 0
+  local profile=${IMAGE_PROFILE:-image}
   say "building the binaries for the images (minutes the first time)"
-  (cd "$REPOSITORY" && cargo build --quiet --locked --profile image --bins "${crates[@]}")
+  (cd "$REPOSITORY" && cargo build --quiet --locked --profile "$profile" --bins "${crates[@]}")
   # Asked of cargo, since a configuration may put it anywhere.
   local built
-  built=$(cd "$REPOSITORY" && cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/image
+  built=$(cd "$REPOSITORY" && cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/${profile/#dev/debug}
   mkdir -p "$REPOSITORY/target/image"
+  # Removed first: cargo's own file there is the same as the one among its intermediate products, and would be written over.
   [ "$built" -ef "$REPOSITORY/target/image" ] || for name in "${names[@]}"; do
     case $name in
-      firewatch) cp -f "$built/firewatch" "$REPOSITORY/target/image/" ;;
-      firewatch-sandbox) cp -f "$built/sandbox-runner" "$REPOSITORY/target/image/" ;;
+      firewatch) rm -f "$REPOSITORY/target/image/firewatch" && strip -o "$REPOSITORY/target/image/firewatch" "$built/firewatch" ;;
+      firewatch-sandbox) rm -f "$REPOSITORY/target/image/sandbox-runner" && strip -o "$REPOSITORY/target/image/sandbox-runner" "$built/sandbox-runner" ;;
     esac
   done
 }

@@ -10,7 +10,7 @@ TOOLS_DIR=$FIREWATCH_CACHE/tools-1-$(recipe_hash "$CLUSTER_SOURCE" tools)
 # shellcheck disable=SC2034 # read by prepare
 PACKAGES_NODE="containerd:containerd runc:runc ip:iproute2 iptables:iptables conntrack:conntrack nsenter:util-linux openssl:openssl"
 # shellcheck disable=SC2034 # read by prepare
-PACKAGES_IMAGES="buildah:buildah mmdebstrap:mmdebstrap gcc:gcc"
+PACKAGES_IMAGES="buildah:buildah mmdebstrap:mmdebstrap gcc:gcc strip:binutils"
 
 install_packages() { # "command:package ..."
   local pair missing=()
