@@ -71,6 +71,17 @@ pub async fn run(cluster: &Cluster, args: &RunArgs) -> Result<u8> {
         ),
         Tone::Faint,
     );
+    if made
+        && !args.by_hand
+        && let Err(error) = apply::opt_in(&cluster).await
+    {
+        say(
+            &format!(
+                "the plan will be shown but not carried out, since this namespace cannot be opted in to repairs: {error}"
+            ),
+            Tone::Warn,
+        );
+    }
     let result = tokio::select! {
         result = play(&cluster, &library, &scenario, args) => result,
         () = interrupted() => Err(Error::Interrupted),

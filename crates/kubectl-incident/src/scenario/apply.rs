@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::Scope;
@@ -28,6 +30,41 @@ pub async fn namespace(cluster: &Cluster, name: &str) -> Result<bool> {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
         Err(error) => Err(Error::from_kube(format!("create namespace {name}"), &error)),
+    }
+}
+
+/// The ClusterRole of the action catalogue; bound in a namespace, it lets the executor carry out approved plans there.
+const REMEDIATION: &str = "firewatch-remediation";
+/// The installation's own binding of the executor, which names its ServiceAccount.
+const EXECUTOR: &str = "firewatch-executor-approvals";
+
+/// Lets the executor of this installation repair in the cluster's namespace, as the chart's `remediation.namespaces` would.
+pub async fn opt_in(cluster: &Cluster) -> Result<()> {
+    let installed: Api<ClusterRoleBinding> = Api::all(cluster.client.clone());
+    let executor = installed
+        .get(EXECUTOR)
+        .await
+        .map_err(|error| Error::from_kube(format!("read ClusterRoleBinding {EXECUTOR}"), &error))?;
+    let binding = RoleBinding {
+        metadata: ObjectMeta {
+            name: Some(REMEDIATION.to_owned()),
+            ..ObjectMeta::default()
+        },
+        role_ref: RoleRef {
+            api_group: "rbac.authorization.k8s.io".to_owned(),
+            kind: "ClusterRole".to_owned(),
+            name: REMEDIATION.to_owned(),
+        },
+        subjects: executor.subjects,
+    };
+    let bindings: Api<RoleBinding> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    match bindings.create(&PostParams::default(), &binding).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        Err(error) => Err(Error::from_kube(
+            format!("bind {REMEDIATION} in {}", cluster.namespace),
+            &error,
+        )),
     }
 }
 
