@@ -57,19 +57,48 @@ impl Ground {
             "--clusterrole=firewatch-remediation",
             "--serviceaccount=firewatch-sandbox:remediation-executor",
         ]);
-        let expression = must(&["get", "validatingadmissionpolicy", "firewatch-sandbox-pods", "-o", "jsonpath={.spec.validations[1].expression}"]);
+        let expression = must(&[
+            "get",
+            "validatingadmissionpolicy",
+            "firewatch-sandbox-pods",
+            "-o",
+            "jsonpath={.spec.validations[1].expression}",
+        ]);
         let image = expression.split('\'').nth(1).unwrap().to_owned();
         Self { namespace, image }
     }
 
     /// A ConfigMap; returns its uid.
     fn settings(&self, name: &str) -> String {
-        must(&["-n", &self.namespace, "create", "configmap", name, "--from-literal=LOG_LEVEL=info"]);
-        must(&["-n", &self.namespace, "get", "configmap", name, "-o", "jsonpath={.metadata.uid}"])
+        must(&[
+            "-n",
+            &self.namespace,
+            "create",
+            "configmap",
+            name,
+            "--from-literal=LOG_LEVEL=info",
+        ]);
+        must(&[
+            "-n",
+            &self.namespace,
+            "get",
+            "configmap",
+            name,
+            "-o",
+            "jsonpath={.metadata.uid}",
+        ])
     }
 
     fn data(&self, name: &str) -> String {
-        must(&["-n", &self.namespace, "get", "configmap", name, "-o", "jsonpath={.data}"])
+        must(&[
+            "-n",
+            &self.namespace,
+            "get",
+            "configmap",
+            name,
+            "-o",
+            "jsonpath={.data}",
+        ])
     }
 
     fn add_key(&self, name: &str, uid: &str) -> Action {
@@ -98,7 +127,13 @@ impl Ground {
     }
 
     /// An incident that stands at a plan of this action, and the plan's approval, pending. `change`: before it is sealed.
-    fn asked(&self, name: &str, action: &Action, lasts: i64, change: impl FnOnce(&mut PlanStatus)) -> (Incident, RemediationApproval) {
+    fn asked(
+        &self,
+        name: &str,
+        action: &Action,
+        lasts: i64,
+        change: impl FnOnce(&mut PlanStatus),
+    ) -> (Incident, RemediationApproval) {
         let incident = self.incident(name);
         let actions = [action.clone()];
         let mut plan = PlanStatus {
@@ -110,7 +145,9 @@ impl Ground {
             long_term_fixes: Vec::new(),
             manual_reason: None,
             estimated_resolution_seconds: 5,
-            expires_at: Some(Time(Timestamp::now().checked_add(SignedDuration::from_secs(lasts)).unwrap())),
+            expires_at: Some(Time(
+                Timestamp::now().checked_add(SignedDuration::from_secs(lasts)).unwrap(),
+            )),
         };
         change(&mut plan);
         plan.digest = digest::of_plan(&incident, &plan, 1).unwrap().to_string();
@@ -134,13 +171,33 @@ impl Ground {
 
     fn status(&self, incident: &Incident, patch: &Value) {
         let name = incident.metadata.name.as_deref().unwrap();
-        must(&["-n", &self.namespace, OPERATOR, "patch", "incident", name, "--subresource=status", "--type=merge", "-p", &patch.to_string()]);
+        must(&[
+            "-n",
+            &self.namespace,
+            OPERATOR,
+            "patch",
+            "incident",
+            name,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch.to_string(),
+        ]);
     }
 
     fn decide(&self, approval: &RemediationApproval, decision: &str) {
         let me = must(&["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]);
         let patch = json!({"spec": {"decision": decision, "approver": me, "reason": "a test"}});
-        must(&["-n", &self.namespace, "patch", "rap", approval.metadata.name.as_deref().unwrap(), "--type=merge", "-p", &patch.to_string()]);
+        must(&[
+            "-n",
+            &self.namespace,
+            "patch",
+            "rap",
+            approval.metadata.name.as_deref().unwrap(),
+            "--type=merge",
+            "-p",
+            &patch.to_string(),
+        ]);
     }
 
     /// Makes the executor's Job with the operator's rights, and waits for the end of its pod.
@@ -160,16 +217,29 @@ impl Ground {
                 uid,
             },
         });
-        created(&[OPERATOR, "-n", "firewatch-sandbox"], &serde_json::to_value(job).unwrap());
+        created(
+            &[OPERATOR, "-n", "firewatch-sandbox"],
+            &serde_json::to_value(job).unwrap(),
+        );
         let selector = format!("batch.kubernetes.io/job-name={name}");
         let deadline = Instant::now() + Duration::from_secs(90);
         let ended = loop {
             let (_, said) = kubectl(
-                &["-n", "firewatch-sandbox", "get", "pods", "-l", &selector, "-o", "jsonpath={.items[0].status.containerStatuses[0].state.terminated}"],
+                &[
+                    "-n",
+                    "firewatch-sandbox",
+                    "get",
+                    "pods",
+                    "-l",
+                    &selector,
+                    "-o",
+                    "jsonpath={.items[0].status.containerStatuses[0].state.terminated}",
+                ],
                 None,
             );
             if let Ok(state) = serde_json::from_str::<Value>(&said) {
-                let message: Value = serde_json::from_str(state["message"].as_str().unwrap_or_default()).unwrap_or_default();
+                let message: Value =
+                    serde_json::from_str(state["message"].as_str().unwrap_or_default()).unwrap_or_default();
                 break Ended {
                     code: state["exitCode"].as_i64().unwrap(),
                     reason: message["fault"].as_str().unwrap_or("none").to_owned(),
@@ -183,7 +253,16 @@ impl Ground {
     }
 
     fn claimed(&self, approval: &RemediationApproval) -> bool {
-        !must(&["-n", &self.namespace, "get", "rap", approval.metadata.name.as_deref().unwrap(), "-o", "jsonpath={.status.claim}"]).is_empty()
+        !must(&[
+            "-n",
+            &self.namespace,
+            "get",
+            "rap",
+            approval.metadata.name.as_deref().unwrap(),
+            "-o",
+            "jsonpath={.status.claim}",
+        ])
+        .is_empty()
     }
 }
 
@@ -194,9 +273,42 @@ struct Away {
 
 impl Away {
     fn sent() -> Self {
-        let (_, was) = kubectl(&["-n", "firewatch-system", "get", "deployment", "firewatch", "-o", "jsonpath={.spec.replicas}"], None);
-        let _ = kubectl(&["-n", "firewatch-system", "scale", "deployment", "firewatch", "--replicas=0"], None);
-        let _ = kubectl(&["-n", "firewatch-system", "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/name=firewatch", "--timeout=60s"], None);
+        let (_, was) = kubectl(
+            &[
+                "-n",
+                "firewatch-system",
+                "get",
+                "deployment",
+                "firewatch",
+                "-o",
+                "jsonpath={.spec.replicas}",
+            ],
+            None,
+        );
+        let _ = kubectl(
+            &[
+                "-n",
+                "firewatch-system",
+                "scale",
+                "deployment",
+                "firewatch",
+                "--replicas=0",
+            ],
+            None,
+        );
+        let _ = kubectl(
+            &[
+                "-n",
+                "firewatch-system",
+                "wait",
+                "--for=delete",
+                "pod",
+                "-l",
+                "app.kubernetes.io/name=firewatch",
+                "--timeout=60s",
+            ],
+            None,
+        );
         Self { was }
     }
 }
@@ -204,8 +316,29 @@ impl Away {
 impl Drop for Away {
     fn drop(&mut self) {
         if self.was.parse::<u32>().is_ok() {
-            let _ = kubectl(&["-n", "firewatch-system", "scale", "deployment", "firewatch", &format!("--replicas={}", self.was)], None);
-            let _ = kubectl(&["-n", "firewatch-system", "rollout", "status", "deployment", "firewatch", "--timeout=90s"], None);
+            let _ = kubectl(
+                &[
+                    "-n",
+                    "firewatch-system",
+                    "scale",
+                    "deployment",
+                    "firewatch",
+                    &format!("--replicas={}", self.was),
+                ],
+                None,
+            );
+            let _ = kubectl(
+                &[
+                    "-n",
+                    "firewatch-system",
+                    "rollout",
+                    "status",
+                    "deployment",
+                    "firewatch",
+                    "--timeout=90s",
+                ],
+                None,
+            );
         }
     }
 }
@@ -232,15 +365,32 @@ fn refuses(ground: &Ground) {
     let approve: Break = |ground, _, approval| ground.decide(approval, "Approved");
     let cases: &[(&str, &str, Break)] = &[
         ("undecided", "Undecided", |_, _, _| {}),
-        ("rejected", "Rejected", |ground, _, approval| ground.decide(approval, "Rejected")),
+        ("rejected", "Rejected", |ground, _, approval| {
+            ground.decide(approval, "Rejected")
+        }),
         ("cancelled", "Cancelled", |ground, incident, approval| {
             ground.decide(approval, "Approved");
             let name = incident.metadata.name.as_deref().unwrap();
-            must(&["-n", &ground.namespace, "patch", "incident", name, "--type=merge", "-p", r#"{"spec":{"cancelled":true}}"#]);
+            must(&[
+                "-n",
+                &ground.namespace,
+                "patch",
+                "incident",
+                name,
+                "--type=merge",
+                "-p",
+                r#"{"spec":{"cancelled":true}}"#,
+            ]);
         }),
         ("deleted", "IncidentMissing", |ground, incident, approval| {
             ground.decide(approval, "Approved");
-            must(&["-n", &ground.namespace, "delete", "incident", incident.metadata.name.as_deref().unwrap()]);
+            must(&[
+                "-n",
+                &ground.namespace,
+                "delete",
+                "incident",
+                incident.metadata.name.as_deref().unwrap(),
+            ]);
         }),
         ("remade", "IncidentUid", |ground, incident, approval| {
             ground.decide(approval, "Approved");
@@ -270,10 +420,16 @@ fn refuses(ground: &Ground) {
     refused(ground, &approval, "Expired", &before);
     // A plan that says one thing and means another; sealed with the operator's rights, approved by somebody who trusted it.
     let altered: &[(&str, &str, fn(&mut PlanStatus))] = &[
-        ("other-command", "Command", |plan| plan.actions[0].command = vec!["kubectl".into(), "delete".into(), "namespace".into(), "shop".into()]),
-        ("other-value", "Command", |plan| plan.actions[0].parameters.to = Some("http://evil".into())),
+        ("other-command", "Command", |plan| {
+            plan.actions[0].command = vec!["kubectl".into(), "delete".into(), "namespace".into(), "shop".into()]
+        }),
+        ("other-value", "Command", |plan| {
+            plan.actions[0].parameters.to = Some("http://evil".into())
+        }),
         ("no-way-back", "Inverse", |plan| plan.actions[0].rollback.clear()),
-        ("other-summary", "Summary", |plan| plan.summary = "nothing to see".into()),
+        ("other-summary", "Summary", |plan| {
+            plan.summary = "nothing to see".into()
+        }),
         ("secret", "Action", |plan| plan.actions[0].target.kind = "Secret".into()),
     ];
     for (name, reason, change) in altered {
@@ -281,7 +437,12 @@ fn refuses(ground: &Ground) {
         ground.decide(&approval, "Approved");
         refused(ground, &approval, reason, &before);
     }
-    let (_, approval) = ground.asked("other-uid", &ground.add_key("settings", "00000000-0000-4000-8000-000000000000"), 600, |_| {});
+    let (_, approval) = ground.asked(
+        "other-uid",
+        &ground.add_key("settings", "00000000-0000-4000-8000-000000000000"),
+        600,
+        |_| {},
+    );
     ground.decide(&approval, "Approved");
     refused(ground, &approval, "TargetMoved", &before);
     // The approval itself made again: its uid is another.
@@ -293,7 +454,12 @@ fn refuses(ground: &Ground) {
 
 fn refused(ground: &Ground, approval: &RemediationApproval, reason: &str, before: &str) {
     let ended = ground.execute(approval, false);
-    assert_eq!((ended.code, ended.reason.as_str()), (1, reason), "{:?}", approval.metadata.name);
+    assert_eq!(
+        (ended.code, ended.reason.as_str()),
+        (1, reason),
+        "{:?}",
+        approval.metadata.name
+    );
     assert_eq!(ground.data("settings"), before, "{reason}: something was changed");
     assert!(!ground.claimed(approval), "{reason}: a claim was taken");
 }
@@ -326,14 +492,32 @@ fn needs_its_guards(ground: &Ground) {
     must(&["delete", GUARDS]);
     let missing = ground.execute(&approval, false);
     let mut again: Value = serde_json::from_str(&saved).unwrap();
-    for field in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"] {
+    for field in [
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+        "generation",
+        "managedFields",
+    ] {
         again["metadata"].as_object_mut().unwrap().remove(field);
     }
     created(&[], &again);
     let younger = ground.execute(&approval, false);
-    must(&["patch", GUARDS, "--type=merge", "-p", r#"{"spec":{"validationActions":["Audit"]}}"#]);
+    must(&[
+        "patch",
+        GUARDS,
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"validationActions":["Audit"]}}"#,
+    ]);
     let weakened = ground.execute(&approval, false);
-    must(&["patch", GUARDS, "--type=merge", "-p", r#"{"spec":{"validationActions":["Deny","Audit"]}}"#]);
+    must(&[
+        "patch",
+        GUARDS,
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"validationActions":["Deny","Audit"]}}"#,
+    ]);
     assert_eq!(missing.reason, "GuardsBroken");
     assert_eq!(younger.reason, "GuardsYounger");
     assert_eq!(weakened.reason, "GuardsBroken");

@@ -10,6 +10,7 @@
 )]
 
 mod decisions;
+mod executor;
 mod recovery;
 mod scenarios;
 mod tenancy;
