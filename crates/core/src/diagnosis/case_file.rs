@@ -5,205 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{
-    ConfigMap, LimitRange, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ResourceQuota, Service,
-    ServiceAccount,
-};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::api::networking::v1::{Ingress, IngressClass, NetworkPolicy};
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::{Role as RbacRole, RoleBinding};
-use k8s_openapi::api::scheduling::v1::PriorityClass;
-use k8s_openapi::api::storage::v1::StorageClass;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
+pub use super::objects::{Kind, Object, kind_of};
 use super::quantity;
+pub use super::records::{Entry, EventRecord, Gap, LogLine, LogRecord, Usage};
 use crate::api::ObjectName;
 use crate::sandbox::command::{Command, Resource, Scope};
 use crate::sandbox::evidence::{Evidence, EvidenceState};
 
-macro_rules! objects {
-    ($($kind:ident($type:ty)),* $(,)?) => {
-        /// One object of the cluster, typed where Firewatch knows its kind.
-        #[derive(Clone, Debug)]
-        #[allow(missing_docs, reason = "each variant is the Kubernetes kind of that name")]
-        pub enum Object {
-            $($kind(Box<$type>),)*
-            /// A kind that is not known, or an object that does not parse.
-            Unknown {
-                /// As it was read.
-                value: Box<Value>,
-                /// Why it did not parse; absent for kinds that are not known.
-                error: Option<String>,
-            },
-        }
-
-        impl Object {
-            /// From JSON; never fails.
-            pub fn from_value(value: Value) -> Self {
-                let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
-                match kind.as_str() {
-                    $(stringify!($kind) => match <$type as serde::Deserialize>::deserialize(&value) {
-                        Ok(object) => Self::$kind(Box::new(object)),
-                        Err(error) => Self::Unknown { value: Box::new(value), error: Some(error.to_string()) },
-                    },)*
-                    _ => Self::Unknown { value: Box::new(value), error: None },
-                }
-            }
-
-            /// Its metadata, where it is known.
-            pub fn metadata(&self) -> Option<&ObjectMeta> {
-                match self {
-                    $(Self::$kind(object) => Some(&object.metadata),)*
-                    Self::Unknown { .. } => None,
-                }
-            }
-        }
-
-        $(impl Kind for $type {
-            const NAME: &'static str = stringify!($kind);
-            fn of(object: &Object) -> Option<&Self> {
-                if let Object::$kind(object) = object { Some(object) } else { None }
-            }
-        })*
-    };
-}
-
-/// A kind that the case file knows.
-pub trait Kind: Sized {
-    /// As in `kind`.
-    const NAME: &'static str;
-    /// That object, if it is of this kind.
-    fn of(object: &Object) -> Option<&Self>;
-}
-
-objects! {
-    Pod(Pod), Deployment(Deployment), ReplicaSet(ReplicaSet), StatefulSet(StatefulSet), DaemonSet(DaemonSet),
-    ControllerRevision(ControllerRevision), Job(Job), CronJob(CronJob), Service(Service), EndpointSlice(EndpointSlice),
-    Ingress(Ingress), NetworkPolicy(NetworkPolicy), ConfigMap(ConfigMap), PersistentVolumeClaim(PersistentVolumeClaim),
-    HorizontalPodAutoscaler(HorizontalPodAutoscaler), PodDisruptionBudget(PodDisruptionBudget), ResourceQuota(ResourceQuota),
-    LimitRange(LimitRange), ServiceAccount(ServiceAccount), Role(RbacRole), RoleBinding(RoleBinding), Namespace(Namespace),
-    Node(Node), PersistentVolume(PersistentVolume), StorageClass(StorageClass), IngressClass(IngressClass),
-    PriorityClass(PriorityClass),
-}
-
 /// Longer logs are read to here.
 const MAX_LINES: usize = 20_000;
-
-/// An object and the evidence that holds its newest form.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// The object.
-    pub object: Object,
-    /// Evidence id.
-    pub evidence: String,
-    /// When it was seen.
-    pub seen_at: Timestamp,
-    /// Its uid; empty where it has none.
-    pub uid: String,
-    /// Its `apiVersion`.
-    pub api_version: String,
-}
-
-/// One event, in the form that analyzers need.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EventRecord {
-    /// What it is about.
-    pub object: ObjectName,
-    /// `Warning` or `Normal`.
-    pub warning: bool,
-    /// `FailedScheduling`
-    pub reason: String,
-    /// What it says.
-    pub message: String,
-    /// How often.
-    pub count: i32,
-    /// First time.
-    pub first: Option<Timestamp>,
-    /// Last time.
-    pub last: Option<Timestamp>,
-    /// Evidence id.
-    pub evidence: String,
-}
-
-/// The log of one container's run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LogRecord {
-    /// The pod.
-    pub pod: ObjectName,
-    /// The container.
-    pub container: String,
-    /// The run before this one.
-    pub previous: bool,
-    /// Lines, with their time where the output has one.
-    pub lines: Vec<LogLine>,
-    /// When it was read.
-    pub read_at: Timestamp,
-    /// Evidence id.
-    pub evidence: String,
-}
-
-/// One line of a log.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LogLine {
-    /// When the container wrote it.
-    pub at: Option<Timestamp>,
-    /// What it wrote.
-    pub text: String,
-}
-
-impl LogLine {
-    /// Splits the timestamp off that `kubectl logs --timestamps` puts in front.
-    fn read(line: &str) -> Self {
-        let (head, rest) = line.split_once(' ').unwrap_or((line, ""));
-        let looks_like_time = head.len() >= 20 && head.as_bytes().get(10) == Some(&b'T');
-        match looks_like_time.then(|| head.parse::<Timestamp>().ok()).flatten() {
-            Some(at) => Self {
-                at: Some(at),
-                text: rest.to_owned(),
-            },
-            None => Self {
-                at: None,
-                text: line.to_owned(),
-            },
-        }
-    }
-}
-
-/// What one container uses, as the metrics API tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// Namespace of the pod.
-    pub namespace: String,
-    /// The pod.
-    pub pod: String,
-    /// The container.
-    pub container: String,
-    /// Thousandths of a core.
-    pub cpu_millis: u64,
-    /// Bytes.
-    pub memory_bytes: u64,
-    /// Evidence id.
-    pub evidence: String,
-}
-
-/// Something that was asked for and not, or not wholly, received.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// What was asked.
-    pub command: Command,
-    /// What came of it.
-    pub state: EvidenceState,
-    /// What was said.
-    pub message: String,
-    /// Evidence id.
-    pub evidence: String,
-}
 
 /// Everything known about one incident.
 #[derive(Clone, Debug)]
@@ -474,40 +287,6 @@ impl CaseFile {
     /// What is missing, forbidden, truncated or failed.
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps
-    }
-}
-
-/// The kind that a listed resource holds, as in `kind`.
-pub fn kind_of(resource: Resource) -> &'static str {
-    match resource {
-        Resource::Pods => "Pod",
-        Resource::Deployments => "Deployment",
-        Resource::ReplicaSets => "ReplicaSet",
-        Resource::StatefulSets => "StatefulSet",
-        Resource::DaemonSets => "DaemonSet",
-        Resource::ControllerRevisions => "ControllerRevision",
-        Resource::Jobs => "Job",
-        Resource::CronJobs => "CronJob",
-        Resource::Services => "Service",
-        Resource::EndpointSlices => "EndpointSlice",
-        Resource::Ingresses => "Ingress",
-        Resource::NetworkPolicies => "NetworkPolicy",
-        Resource::ConfigMaps => "ConfigMap",
-        Resource::PersistentVolumeClaims => "PersistentVolumeClaim",
-        Resource::HorizontalPodAutoscalers => "HorizontalPodAutoscaler",
-        Resource::PodDisruptionBudgets => "PodDisruptionBudget",
-        Resource::ResourceQuotas => "ResourceQuota",
-        Resource::LimitRanges => "LimitRange",
-        Resource::ServiceAccounts => "ServiceAccount",
-        Resource::Roles => "Role",
-        Resource::RoleBindings => "RoleBinding",
-        Resource::Events => "Event",
-        Resource::Namespaces => "Namespace",
-        Resource::Nodes => "Node",
-        Resource::PersistentVolumes => "PersistentVolume",
-        Resource::StorageClasses => "StorageClass",
-        Resource::IngressClasses => "IngressClass",
-        Resource::PriorityClasses => "PriorityClass",
     }
 }
 

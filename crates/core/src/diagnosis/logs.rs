@@ -4,66 +4,22 @@
 //! `ErrorHandler` match nothing. Lines that a program itself marks as information are not read. Must never treat a line as anything
 //! but data. Called by the log analyzers and by `questions`.
 
+mod endpoints;
+mod signatures;
+mod traces;
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use k8s_openapi::jiff::Timestamp;
 use regex::Regex;
 
-use super::case_file::LogRecord;
+pub use endpoints::{Endpoint, endpoints};
+use signatures::SIGNATURES;
+pub use signatures::Signature;
+pub use traces::{Trace, last_trace};
 
-/// What kind of trouble a line tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::AsRefStr, strum::Display)]
-pub enum Signature {
-    /// A setting or environment variable that the program needs is not there.
-    MissingSetting,
-    /// A setting is there, and the program cannot read it.
-    InvalidSetting,
-    /// A connection was refused.
-    Refused,
-    /// A call or connection took too long.
-    TimedOut,
-    /// A host name does not resolve.
-    Dns,
-    /// Something that was called answered with an error of its own.
-    UpstreamError,
-    /// The API server refused the program's identity.
-    Forbidden,
-    /// A certificate has expired.
-    CertificateExpired,
-    /// A certificate is not trusted, or for another name.
-    CertificateInvalid,
-    /// No connection of a pool is free.
-    PoolExhausted,
-    /// Code or command text that does not parse.
-    Syntax,
-    /// A command that is not in the image.
-    CommandNotFound,
-    /// A file that is not there.
-    FileMissing,
-    /// The operating system refused access to a file.
-    PermissionDenied,
-    /// A port that is taken.
-    AddressInUse,
-    /// No file descriptor is free.
-    TooManyFiles,
-    /// No space is left.
-    DiskFull,
-    /// A file system that cannot be written.
-    ReadOnly,
-    /// The program ran out of memory by its own account.
-    OutOfMemory,
-    /// A database found a deadlock.
-    Deadlock,
-    /// A password, token or key was refused.
-    AuthFailed,
-    /// Too many calls, says what was called.
-    RateLimited,
-    /// Requests are slow, or refused because too many are in flight.
-    Overload,
-    /// A schema change failed.
-    MigrationFailed,
-}
+use super::case_file::LogRecord;
 
 /// Lines of one signature about one subject.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,19 +44,6 @@ pub struct Group {
     pub at_end: bool,
 }
 
-/// An uncaught error, with the place in the program's own code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trace {
-    /// `Python`, `Java`, …
-    pub language: &'static str,
-    /// The error as printed: `KeyError: 'X'`.
-    pub error: String,
-    /// The innermost frame of the application itself.
-    pub frame: Option<String>,
-    /// How far from the end of the log it ends, in lines.
-    pub lines_after: usize,
-}
-
 /// How a line marks itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -113,58 +56,6 @@ pub enum Level {
     /// An error or worse.
     Error,
 }
-
-const NAME: &str = r#"["'`(\[]?([A-Za-z_][A-Za-z0-9_.\-]*)["'`)\]]?"#;
-
-fn table() -> Vec<(Signature, String)> {
-    use Signature as S;
-    let noun = r"(?:environment variables?|env(?:ironment)? var(?:iable)?s?|env|settings?|config(?:uration)?(?: (?:key|value|property|option|variable|setting))?s?|variables?|propert(?:y|ies)|keys?|parameters?|options?)";
-    let state = r"(?:is |was |are |has |must |needs to |should )?(?:undefined|unset|missing|required|empty|null|not (?:be |been )?(?:set|defined|provided|specified|configured|found|present|given|available)|be (?:set|defined|provided|specified|configured|present)|does not exist)";
-    [
-        (S::MissingSetting, format!(r"(?i){noun}\s*[:=]?\s*{NAME}\s+{state}")),
-        (S::MissingSetting, format!(r"(?i)(?:missing|undefined|unset|required|need|no|expected)(?: the)?(?: required| mandatory)? {noun}\s*[:=]?\s*{NAME}")),
-        (S::MissingSetting, format!(r#"["'`]?\b([A-Z][A-Z0-9]*_[A-Z0-9_]+|[A-Z]{{4,}})["'`]?\s+{state}"#)),
-        (S::MissingSetting, r"(?i)missing(?: required)?:? ((?-i)[A-Z][A-Z0-9]*_[A-Z0-9_]+)".to_owned()),
-        (S::MissingSetting, r#"KeyError: ['"]([A-Z][A-Z0-9_]{2,})['"]"#.to_owned()),
-        (S::MissingSetting, r"Could not resolve placeholder '([^'}]+)'".to_owned()),
-        (S::MissingSetting, r"\b([A-Za-z_]\w*): (?:unbound variable|parameter (?:null or )?not set)".to_owned()),
-        (S::MissingSetting, r#"key not found: ["']?([A-Z][A-Z0-9_]+)"#.to_owned()),
-        (S::MissingSetting, r"required key ([A-Z][A-Z0-9_]+) missing value".to_owned()),
-        (S::InvalidSetting, format!(r"(?i)(?:invalid|malformed|illegal|bad|cannot parse|could not parse|failed to parse|unable to parse) (?:value (?:for|of|in) )?(?:the )?{noun}\s*[:=]?\s*{NAME}")),
-        (S::InvalidSetting, r"(?i)invalid value (?:for|of) ((?-i)[A-Z][A-Z0-9_]{3,})".to_owned()),
-        (S::Dns, r"(?i)name resolution|name or service not known|no such host|ENOTFOUND|EAI_AGAIN|could not resolve host|cannot resolve|could not translate host name|unknownhostexception|nodename nor servname|failed to lookup address|getaddrinfo failed|server misbehaving|NXDOMAIN|can't resolve|can't find \S+: |bad address".to_owned()),
-        (S::Refused, r"(?i)connection refused|ECONNREFUSED|actively refused|connect: refused|no route to host|EHOSTUNREACH|network is unreachable".to_owned()),
-        (S::PoolExhausted, r"(?i)pool (?:is )?exhausted|pool.{0,20}(?:exhausted|is full|has no free)|(?:waiting|wait) for (?:a |an )?(?:free |idle )?connection from (?:the )?pool|connection is not available, request timed out|queuepool limit|too many (?:clients|connections)|remaining connection slots|(?:cannot|could not|unable to) get (?:a )?connection(?: from (?:the )?pool)?|timeout acquiring a connection".to_owned()),
-        (S::CertificateExpired, r"(?i)certificate (?:has |is )?expired|certificate.{0,60}expired|certificate has expired or is not yet valid|CERT_HAS_EXPIRED|NotAfter.{0,40}expired".to_owned()),
-        (S::CertificateInvalid, r"(?i)certificate verify failed|certificate signed by unknown authority|unable to verify the first certificate|self[- ]signed certificate|PKIX path building failed|x509: certificate is (?:valid for|not valid)|certificate is valid for .{1,80}, not |hostname mismatch|unknown certificate authority|UnknownIssuer|DEPTH_ZERO_SELF_SIGNED|ERR_TLS_CERT_ALTNAME_INVALID".to_owned()),
-        (S::Forbidden, r#"(?i)is forbidden: User "([^"]+)" cannot (\w+) resource "?([\w./-]+)"?"#.to_owned()),
-        (S::AuthFailed, r"(?i)password authentication failed|access denied for user|authentication failed|invalid username or password|invalid api key|401 unauthorized|WRONGPASS|NOAUTH|SASL.{0,20}fail|InvalidClientTokenId|bad credentials".to_owned()),
-        (S::RateLimited, r"(?i)429 too many requests|status(?: code)?[ =:]+429|rate limit(?:ed)? exceeded|too many requests|ThrottlingException".to_owned()),
-        (S::AddressInUse, r"(?i)address already in use|EADDRINUSE|bind: address in use|port \d+ (?:is )?already (?:in use|allocated)".to_owned()),
-        (S::TooManyFiles, r"(?i)too many open files|EMFILE".to_owned()),
-        (S::DiskFull, r"(?i)no space left on device|ENOSPC|disk quota exceeded".to_owned()),
-        (S::ReadOnly, r"(?i)read-only file system|EROFS".to_owned()),
-        (S::OutOfMemory, r"java\.lang\.OutOfMemoryError|^MemoryError|JavaScript heap out of memory|System\.OutOfMemoryException|fatal error: runtime: out of memory|std::bad_alloc|NoMemoryError".to_owned()),
-        (S::Deadlock, r"(?i)deadlock (?:detected|found)|found one java-level deadlock|all goroutines are asleep - deadlock".to_owned()),
-        (S::MigrationFailed, r"(?i)migration.{0,60}(?:failed|error)|(?:failed|error).{0,40}migration|dirty database version|checksum mismatch for migration|relation .{1,60} does not exist|no such table|unknown column".to_owned()),
-        (S::Syntax, r"(?i)syntax error|SyntaxError|unexpected EOF while looking for matching|unterminated quoted string|IndentationError|parse error near".to_owned()),
-        (S::CommandNotFound, r"(?i)\b([\w./-]+): (?:command )?not found\b|executable file not found|exec format error".to_owned()),
-        (S::PermissionDenied, r"(?i)permission denied|EACCES|PermissionError|operation not permitted|AccessDeniedException".to_owned()),
-        (S::FileMissing, r#"(?i)no such file or directory:? ?["'`]?(/[^"'`\s:,]*)?|["'`]?(/[\w./-]+)["'`]?:? no such file or directory|ENOENT|FileNotFoundException:? ?(/\S*)?|cannot open ["'`]?(/\S+)"#.to_owned()),
-        (S::UpstreamError, r"(?i)(?:HTTP(?:/\d\.\d)?|status(?: code)?|answered|returned|responded with|got|->|code)[ =:(]*\b(?:500|502|503|504)\b|\b(?:502 bad gateway|503 service unavailable|504 gateway time-?out)\b|HTTP error 50[0234]".to_owned()),
-        (S::Overload, r"(?i)\bslow (?:request|query|response)|server (?:is )?busy|too many requests in flight|queue (?:is )?full|request took \d{4,} ?ms|overloaded|load shed|worker (?:pool|queue) (?:is )?(?:full|exhausted)|rejectedexecution".to_owned()),
-        (S::TimedOut, r"(?i)timed? ?out|ETIMEDOUT|deadline exceeded|i/o timeout|TimeoutException|TimeoutError".to_owned()),
-    ]
-    .into_iter()
-    .collect()
-}
-
-static SIGNATURES: LazyLock<Vec<(Signature, Regex)>> = LazyLock::new(|| {
-    table()
-        .into_iter()
-        .filter_map(|(signature, text)| Some((signature, Regex::new(&text).ok()?)))
-        .collect()
-});
 
 /// A cheap test before the table: most lines of most logs hold none of these.
 static WORTH: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -180,18 +71,6 @@ static RETRY: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static LEVEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r#"(?i)"(?:level|severity|lvl|log\.level)"\s*:\s*"?(\w+)|\b(?:level|severity|lvl)=(\w+)|(?:^|[\s\[(|:])((?-i)TRACE|DEBUG|INFO|NOTICE|LOG|WARN|WARNING|ERROR|ERR|FATAL|CRITICAL|SEVERE|PANIC|ALERT|EMERG)(?:[\s\])|:]|$)|^([EWIF])\d{4} \d"#).ok()
 });
-static HOST: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
-        r#"(?x)
-        [a-z][a-z0-9+.-]*://(?:[^\s/@"']*@)?(?P<uh>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?::(?P<up>\d{1,5}))?
-        | (?i:host(?:name)?)["']?\s*[:=]?\s*["']?(?P<hh>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)["']?\s*,?\s*(?:and\s+)?(?i:port)["']?\s*[:=]?\s*["']?(?P<hp>\d{1,5})
-        | (?i:lookup|resolve(?:\ host(?:name)?)?:?|ENOTFOUND|EAI_AGAIN|host\ name|UnknownHostException:|address\ for)\s+["']?(?P<lh>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)
-        | \b(?P<bh>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?):(?P<bp>\d{2,5})\b
-        "#,
-    )
-    .ok()
-});
-
 /// How a line marks itself.
 pub fn level(text: &str) -> Level {
     let head: &str = text.get(..text.floor_char_boundary(240)).unwrap_or(text);
@@ -214,72 +93,6 @@ pub fn level(text: &str) -> Level {
         }
         _ => Level::Unmarked,
     }
-}
-
-/// A host that a line names, and its port.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Endpoint {
-    /// A name or an address.
-    pub host: String,
-    /// Its port.
-    pub port: Option<u16>,
-}
-
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.port {
-            Some(port) => write!(f, "{}:{port}", self.host),
-            None => f.write_str(&self.host),
-        }
-    }
-}
-
-/// Hosts that a text names, in its order. Source files with line numbers and times of day are none.
-pub fn endpoints(text: &str) -> Vec<Endpoint> {
-    const SOURCES: [&str; 14] = [
-        ".py", ".js", ".ts", ".go", ".java", ".rs", ".rb", ".cs", ".kt", ".c", ".cpp", ".php", ".ex", ".scala",
-    ];
-    let Some(regex) = HOST.as_ref() else { return Vec::new() };
-    regex
-        .captures_iter(text)
-        .filter_map(|captures| {
-            let get = |names: [&str; 4]| names.iter().find_map(|name| captures.name(name)).map(|m| m.as_str());
-            let host = get(["uh", "hh", "lh", "bh"])?;
-            let port = get(["up", "hp", "bp", "bp"]).and_then(|port| port.parse().ok());
-            let lower = host.to_ascii_lowercase();
-            let numeric = host.chars().all(|c| c.is_ascii_digit() || c == '.');
-            let address = numeric && host.split('.').count() == 4;
-            let bare = captures.name("bh").is_some();
-            let word = matches!(
-                lower.as_str(),
-                "at" | "on"
-                    | "the"
-                    | "errno"
-                    | "line"
-                    | "localhost"
-                    | "error"
-                    | "port"
-                    | "status"
-                    | "code"
-                    | "host"
-                    | "for"
-                    | "in"
-                    | "to"
-                    | "name"
-                    | "failed"
-            );
-            let fits = !word
-                && (!numeric || address)
-                && lower != "0.0.0.0"
-                && lower != "127.0.0.1"
-                && !(bare && SOURCES.iter().any(|suffix| lower.ends_with(suffix)))
-                && !(bare && !address && host.contains('T') && host.starts_with("20"));
-            fits.then(|| Endpoint {
-                host: host.to_owned(),
-                port,
-            })
-        })
-        .collect()
 }
 
 /// The lines of a log that tell of trouble, grouped by signature and subject, most frequent first.
@@ -432,135 +245,6 @@ fn looks_like_setting(name: &str, text: &str) -> bool {
     shaped || (quoted && name.len() >= 3)
 }
 
-/// The last uncaught error of a log.
-pub fn last_trace(log: &LogRecord) -> Option<Trace> {
-    static PY_FRAME: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r#"^\s+File "([^"]+)", line (\d+)(?:, in (\S+))?"#).ok());
-    static PY_ERROR: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"^([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Warning|Timeout|Expired|Refused))(?::.*)?$")
-            .ok()
-    });
-    static AT_FRAME: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"^\s+at (?:(?P<java>[\w.$]+)\((?P<jf>\w+\.(?:java|kt|scala):\d+)\)|(?P<net>.+) in (?P<nf>\S+:line \d+)|(?:(?P<node>.+) \()?(?P<nodef>(?:file://)?/?[^\s()]+\.[cm]?[jt]s:\d+:\d+)\)?)").ok()
-    });
-    static HEAD: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r#"^(?:Caused by: |Exception in thread "[^"]+" |Unhandled exception\. |Uncaught )?((?:[\w$]+\.)*[\w$]*(?:Error|Exception)(?:: .*)?)$"#).ok()
-    });
-    static RUST: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"panicked at (?:'(?P<old>[^']*)', )?(?P<at>[^\s:]+\.rs:\d+:\d+)").ok());
-    static GO_FRAME: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^\s+(/\S+\.go:\d+)").ok());
-    static RUBY: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"^(\S+\.rb:\d+):in [`'](.+)': (.+ \(\w+(?:::\w+)*\))").ok());
-
-    let total = log.lines.len();
-    let mut last: Option<Trace> = None;
-    let mut python: Option<String> = None;
-    let mut pending: Option<(String, Option<String>, &'static str)> = None;
-    let mut go: Option<String> = None;
-    for (index, line) in log.lines.iter().enumerate() {
-        let text = line.text.as_str();
-        if text.len() > 4096 {
-            continue;
-        }
-        let after = total.saturating_sub(index + 1);
-        let found = |language, error: &str, frame| {
-            Some(Trace {
-                language,
-                error: super::finding::cut(error.trim(), 200),
-                frame,
-                lines_after: after,
-            })
-        };
-        if let Some(frame) = PY_FRAME.as_ref().and_then(|regex| regex.captures(text)) {
-            let file = frame.get(1).map_or("", |m| m.as_str());
-            let own = !file.contains("site-packages") && !file.contains("/lib/python") && !file.starts_with("<frozen");
-            let place = format!("{file}:{}", frame.get(2).map_or("", |m| m.as_str()));
-            if own || python.is_none() {
-                python = Some(place);
-            }
-            continue;
-        }
-        if python.is_some() && PY_ERROR.as_ref().is_some_and(|regex| regex.is_match(text)) {
-            last = found("Python", text, python.take());
-            continue;
-        }
-        if let Some(captures) = RUST.as_ref().and_then(|regex| regex.captures(text)) {
-            let message = captures
-                .name("old")
-                .map(|m| m.as_str().to_owned())
-                .or_else(|| log.lines.get(index + 1).map(|next| next.text.clone()))
-                .unwrap_or_default();
-            last = found(
-                "Rust",
-                &format!("panic: {message}"),
-                captures.name("at").map(|m| m.as_str().to_owned()),
-            );
-            continue;
-        }
-        if let Some(captures) = RUBY.as_ref().and_then(|regex| regex.captures(text)) {
-            last = found(
-                "Ruby",
-                captures.get(3).map_or("", |m| m.as_str()),
-                captures.get(1).map(|m| m.as_str().to_owned()),
-            );
-            continue;
-        }
-        if text.starts_with("panic: ") || text.starts_with("fatal error: ") {
-            go = Some(text.to_owned());
-            last = found("Go", text, None);
-            continue;
-        }
-        if let (Some(error), Some(captures)) = (go.as_ref(), GO_FRAME.as_ref().and_then(|regex| regex.captures(text))) {
-            let file = captures.get(1).map_or("", |m| m.as_str());
-            if !file.contains("/usr/local/go/src/") {
-                last = found("Go", error, Some(file.to_owned()));
-                go = None;
-            }
-            continue;
-        }
-        if let Some(captures) = AT_FRAME.as_ref().and_then(|regex| regex.captures(text)) {
-            if let Some((error, frame, _)) = pending.as_mut() {
-                let name = |key: &str| captures.name(key).map(|m| m.as_str());
-                let (language, place, own) = if let Some(method) = name("java") {
-                    let library = [
-                        "java.",
-                        "javax.",
-                        "jdk.",
-                        "sun.",
-                        "org.springframework.",
-                        "org.apache.",
-                        "io.netty.",
-                        "kotlin.",
-                    ];
-                    (
-                        "Java",
-                        name("jf"),
-                        !library.iter().any(|prefix| method.starts_with(prefix)),
-                    )
-                } else if name("net").is_some() {
-                    (".NET", name("nf"), true)
-                } else {
-                    let file = name("nodef").unwrap_or_default();
-                    (
-                        "Node.js",
-                        name("nodef"),
-                        !file.contains("node_modules") && !file.starts_with("node:"),
-                    )
-                };
-                if own && frame.is_none() {
-                    *frame = place.map(ToOwned::to_owned);
-                }
-                last = found(language, error, frame.clone());
-            }
-            continue;
-        }
-        if let Some(captures) = HEAD.as_ref().and_then(|regex| regex.captures(text)) {
-            pending = Some((captures.get(1).map_or("", |m| m.as_str()).to_owned(), None, ""));
-        }
-    }
-    last
-}
-
 /// Numbers that a program prints as its memory, in order, in MiB: `using 80 MiB`, `peak_rss=61MiB`, `heapUsed: 70.1 MB`.
 pub fn memory_series(log: &LogRecord) -> Vec<u64> {
     static MEMORY: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -617,8 +301,12 @@ mod tests {
 
     #[test]
     fn every_signature_compiles() {
-        assert_eq!(SIGNATURES.len(), table().len());
-        assert!([&WORTH, &RETRY, &LEVEL, &HOST].iter().all(|regex| regex.is_some()));
+        assert_eq!(SIGNATURES.len(), signatures::table().len());
+        assert!(
+            [&WORTH, &RETRY, &LEVEL, &endpoints::HOST]
+                .iter()
+                .all(|regex| regex.is_some())
+        );
     }
 
     #[test]

@@ -10,10 +10,13 @@ pub mod facts;
 pub mod finding;
 pub mod graph;
 pub mod logs;
+pub mod objects;
 pub mod quantity;
 pub mod questions;
+pub mod records;
 pub mod remedy;
 pub mod similar;
+pub mod workload;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,118 @@
+//! What the case file holds besides objects: events, logs, usage, and what could not be read. Plain values; made by the case file alone.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::objects::Object;
+use crate::api::ObjectName;
+use crate::sandbox::command::Command;
+use crate::sandbox::evidence::EvidenceState;
+
+/// An object and the evidence that holds its newest form.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The object.
+    pub object: Object,
+    /// Evidence id.
+    pub evidence: String,
+    /// When it was seen.
+    pub seen_at: Timestamp,
+    /// Its uid; empty where it has none.
+    pub uid: String,
+    /// Its `apiVersion`.
+    pub api_version: String,
+}
+
+/// One event, in the form that analyzers need.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventRecord {
+    /// What it is about.
+    pub object: ObjectName,
+    /// `Warning` or `Normal`.
+    pub warning: bool,
+    /// `FailedScheduling`
+    pub reason: String,
+    /// What it says.
+    pub message: String,
+    /// How often.
+    pub count: i32,
+    /// First time.
+    pub first: Option<Timestamp>,
+    /// Last time.
+    pub last: Option<Timestamp>,
+    /// Evidence id.
+    pub evidence: String,
+}
+
+/// The log of one container's run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogRecord {
+    /// The pod.
+    pub pod: ObjectName,
+    /// The container.
+    pub container: String,
+    /// The run before this one.
+    pub previous: bool,
+    /// Lines, with their time where the output has one.
+    pub lines: Vec<LogLine>,
+    /// When it was read.
+    pub read_at: Timestamp,
+    /// Evidence id.
+    pub evidence: String,
+}
+
+/// One line of a log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogLine {
+    /// When the container wrote it.
+    pub at: Option<Timestamp>,
+    /// What it wrote.
+    pub text: String,
+}
+
+impl LogLine {
+    /// Splits the timestamp off that `kubectl logs --timestamps` puts in front.
+    pub(super) fn read(line: &str) -> Self {
+        let (head, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let looks_like_time = head.len() >= 20 && head.as_bytes().get(10) == Some(&b'T');
+        match looks_like_time.then(|| head.parse::<Timestamp>().ok()).flatten() {
+            Some(at) => Self {
+                at: Some(at),
+                text: rest.to_owned(),
+            },
+            None => Self {
+                at: None,
+                text: line.to_owned(),
+            },
+        }
+    }
+}
+
+/// What one container uses, as the metrics API tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// The pod.
+    pub pod: String,
+    /// The container.
+    pub container: String,
+    /// Thousandths of a core.
+    pub cpu_millis: u64,
+    /// Bytes.
+    pub memory_bytes: u64,
+    /// Evidence id.
+    pub evidence: String,
+}
+
+/// Something that was asked for and not, or not wholly, received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// What was asked.
+    pub command: Command,
+    /// What came of it.
+    pub state: EvidenceState,
+    /// What was said.
+    pub message: String,
+    /// Evidence id.
+    pub evidence: String,
+}
