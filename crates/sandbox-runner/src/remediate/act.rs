@@ -44,8 +44,8 @@ pub async fn prepare(client: &Client, purpose: Purpose, plan: &VerifiedPlan) -> 
         };
         match (purpose, action.inverse()) {
             // What was never reached, or cannot be taken back, is left.
-            (Purpose::Rollback, None) => continue,
-            (Purpose::Rollback, Some(_)) if stands == Standing::AtFrom => continue,
+            (Purpose::Rollback, None) => {}
+            (Purpose::Rollback, Some(_)) if stands == Standing::AtFrom => {}
             _ if stands != wanted => {
                 return Err(Fault::TargetMoved {
                     id: id.clone(),

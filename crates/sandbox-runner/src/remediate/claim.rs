@@ -81,7 +81,7 @@ fn nonce() -> Result<String, Fault> {
     let mut bytes = [0_u8; 16];
     let filled = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
     match filled {
-        Ok(16) => Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        Ok(16) => Ok(hex::encode(bytes)),
         _ => Err(Fault::SandboxDegraded("the kernel gave no random bytes".to_owned())),
     }
 }
