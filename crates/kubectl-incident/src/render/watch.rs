@@ -1,6 +1,6 @@
 //! The lines of `watch`: one for each step of an incident, with what that step brought.
 
-use firewatch_core::api::{IncidentStatus, Phase};
+use firewatch_core::api::{IncidentStatus, Outcome, Phase};
 
 use super::style::{Palette, Tone};
 use super::text::{clean, clock_seconds, cut};
@@ -76,10 +76,12 @@ pub fn news(before: Option<&IncidentStatus>, after: &IncidentStatus, columns: us
             let code = step
                 .exit_code
                 .map_or_else(|| "killed".to_owned(), |code| format!("exit {code}"));
-            lines.push(detail(format!(
-                "{verb}: {} {code} in {} ms",
-                step.action, step.duration_ms
-            )));
+            let what = if step.action.is_empty() {
+                "dry run"
+            } else {
+                &step.action
+            };
+            lines.push(detail(format!("{verb}: {what} {code} in {} ms", step.duration_ms)));
         }
         if let Some(message) = &execution.message
             && known.and_then(|k| k.message.as_ref()) != Some(message)
@@ -113,9 +115,12 @@ fn phase_line(status: &IncidentStatus, palette: Palette) -> String {
         .map_or_else(|| " ".repeat(8), |at| clock_seconds(at.0));
     match (status.phase, status.outcome) {
         (Phase::Completed, Some(outcome)) => {
+            // A good end needs no more words.
+            let good = matches!(outcome, Outcome::Remediated | Outcome::NoActionRequired);
             let message = status
                 .message
                 .as_deref()
+                .filter(|_| !good)
                 .map(|text| format!(" {}", clean(text)))
                 .unwrap_or_default();
             format!(
