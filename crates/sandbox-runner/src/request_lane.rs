@@ -10,7 +10,7 @@ use firewatch_core::sandbox::command::Lane;
 use firewatch_core::sandbox::evidence::EvidenceState;
 use firewatch_core::sandbox::output::OutputLine;
 use firewatch_core::sandbox::permissions::Permissions;
-use firewatch_core::sandbox::policy::{self, Tenancy};
+use firewatch_core::sandbox::policy;
 use firewatch_core::sandbox::request::{
     COMMAND_BYTES_MAX, COMMAND_TIMEOUT_MS, KEY, POD_BYTES_MAX, REQUEST_TIMEOUT_MS, RequestedCommand, SandboxRequest,
     VERSION,
@@ -137,7 +137,7 @@ fn work(lane: &str, request: &Path) -> Result<(), Fault> {
         let ran = run(lane, &argv, &own, &environment, limits)?;
         // The next command starts with an empty folder; what cannot be removed is only scratch.
         let _ = std::fs::remove_dir_all(&own);
-        if ran.exit_code == Some(i32::from(confine::DEGRADED)) {
+        if ran.exit_code == Some(i32::from(confine::DEGRADED)) && ran.stderr.starts_with(b"SandboxDegraded") {
             return Err(Fault::SandboxDegraded(
                 String::from_utf8_lossy(&ran.stderr).trim().to_owned(),
             ));
@@ -146,11 +146,11 @@ fn work(lane: &str, request: &Path) -> Result<(), Fault> {
         let waiting = request.commands.len().saturating_sub(index).saturating_sub(1);
         let most = report.room().saturating_sub(waiting.saturating_mul(LINE_BYTES_MIN));
         let mut cap = COMMAND_BYTES_MAX.min(most);
-        let mut told = tell(asked, argv, &ran, cap, &request.tenancy);
+        let mut told = tell(asked, argv, &ran, cap, &request);
         // Escapes make a line longer than its output.
         while report.size(&told)? > most && cap > 0 {
-            cap = cap / 2;
-            told = tell(asked, told.argv, &ran, cap, &request.tenancy);
+            cap /= 2;
+            told = tell(asked, told.argv, &ran, cap, &request);
         }
         report.print(told)?;
     }
@@ -165,7 +165,7 @@ fn own_folder(index: usize) -> std::io::Result<PathBuf> {
     Ok(own)
 }
 
-fn tell(asked: &RequestedCommand, argv: Vec<String>, ran: &Ran, cap: usize, tenancy: &Tenancy) -> OutputLine {
+fn tell(asked: &RequestedCommand, argv: Vec<String>, ran: &Ran, cap: usize, request: &SandboxRequest) -> OutputLine {
     let duration = u64::try_from(ran.duration.as_millis()).unwrap_or(u64::MAX);
     let stderr = String::from_utf8_lossy(&ran.stderr);
     let state = state_of(ran, &stderr);
@@ -177,7 +177,9 @@ fn tell(asked: &RequestedCommand, argv: Vec<String>, ran: &Ran, cap: usize, tena
     } else {
         stderr.trim()
     };
-    let Pruned { text, cut } = prune::prune(&raw, errors, is_log, cap, tenancy);
+    let Pruned { text, cut } = prune::prune(&raw, errors, is_log, cap, &request.tenancy);
+    // Who reads the sandbox's own namespace reads requests, this one too.
+    let text = text.replace(&request.nonce, "[redacted:nonce]");
     let state = match state {
         EvidenceState::Complete if cut || ran.stdout_total > ran.stdout.len() as u64 => EvidenceState::Truncated,
         other => other,
