@@ -70,9 +70,12 @@ pub(super) fn now(out: &mut Screen<'_>, status: &IncidentStatus) {
         }
         Phase::Completed => {
             out.field("NOW", status.outcome.map_or("It is over.", outcome_meaning));
-            // A good end needs no more words.
-            let good = matches!(status.outcome, Some(Outcome::Remediated | Outcome::NoActionRequired));
-            if let Some(message) = status.message.as_ref().filter(|_| !good) {
+            // Of a repair, the meaning says it all.
+            if let Some(message) = status
+                .message
+                .as_ref()
+                .filter(|_| status.outcome != Some(Outcome::Remediated))
+            {
                 out.field("", message);
             }
             for step in &status.next_steps {

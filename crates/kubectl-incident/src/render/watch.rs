@@ -115,12 +115,10 @@ fn phase_line(status: &IncidentStatus, palette: Palette) -> String {
         .map_or_else(|| " ".repeat(8), |at| clock_seconds(at.0));
     match (status.phase, status.outcome) {
         (Phase::Completed, Some(outcome)) => {
-            // A good end needs no more words.
-            let good = matches!(outcome, Outcome::Remediated | Outcome::NoActionRequired);
             let message = status
                 .message
                 .as_deref()
-                .filter(|_| !good)
+                .filter(|_| outcome != Outcome::Remediated) // its meaning says the same
                 .map(|text| format!(" {}", clean(text)))
                 .unwrap_or_default();
             format!(
