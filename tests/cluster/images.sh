@@ -41,19 +41,37 @@ build_binaries() {
 [ "$EUID" -eq 0 ] || as_root env NO_BUILD=1 "$0" "${names[@]}"
 # shellcheck source=tests/cluster/lib/base-images.sh
 . "$CLUSTER_SOURCE/lib/base-images.sh"
+# shellcheck source=tests/cluster/lib/tools.sh
+. "$CLUSTER_SOURCE/lib/tools.sh"
 "$CLUSTER_SOURCE/prepare" images
 
+# The sandbox's kubectl, of the cluster's version. Written only if it is another one.
+take_kubectl() {
+  local kubectl=$TOOLS_DIR/kubectl
+  [ "$CLUSTER" != current ] || kubectl=$(command -v kubectl) || fail "CLUSTER=current needs kubectl on the PATH"
+  mkdir -p "$REPOSITORY/target/image"
+  cmp -s "$kubectl" "$REPOSITORY/target/image/kubectl" || install -m 0755 "$kubectl" "$REPOSITORY/target/image/kubectl"
+  give_back "$REPOSITORY/target/image"
+}
+
 describe() { # name: sets file, context and inputs, the hash of what the image is made from
-  local binary
+  local binary copied=()
   context=$REPOSITORY
   case $1 in
     firewatch) file=$REPOSITORY/Dockerfile binary=target/image/firewatch ;;
-    firewatch-sandbox) file=$REPOSITORY/Dockerfile.sandbox binary=target/image/sandbox-runner ;;
+    firewatch-sandbox) file=$REPOSITORY/Dockerfile.sandbox binary=target/image/sandbox-runner
+      take_kubectl
+      copied=(target/image/kubectl crates/sandbox-runner/scripts) ;;
     firewatch-workload) context=$CLUSTER_SOURCE/images/workload file=$CLUSTER_SOURCE/images/workload/Dockerfile binary='' ;;
     *) fail "unknown image '$1'; known: firewatch firewatch-sandbox firewatch-workload" ;;
   esac
   [ -z "$binary" ] || [ -e "$REPOSITORY/$binary" ] || fail "$binary is missing; run without NO_BUILD=1"
-  inputs=$(cd "$REPOSITORY" && sha256sum "$file" ${binary:+"$binary"} | cut -d' ' -f1 | cat - <(echo "$BASE_KEY") | sha256sum | cut -c1-16)
+  # All that its Dockerfile copies: what is not in here would not make a new image.
+  inputs=$({
+    echo "$BASE_KEY"
+    recipe_hash "$(dirname "$file")" "$(basename "$file")"
+    if [ -n "$binary" ]; then recipe_hash "$REPOSITORY" "$binary" "${copied[@]}"; fi
+  } | sha256sum | cut -c1-16)
 }
 
 # An archive is made once for its inputs: with a new manifest the digest would change although nothing else did.
