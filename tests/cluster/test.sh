@@ -68,6 +68,11 @@ up() {
   environment
 }
 
+# First, because the checks too are better for what it brings. `check` and `core` alone ask for nothing.
+if [ "$CLUSTER" != current ] && [[ " $* " =~ \ (component|e2e|full)\  ]]; then
+  step prepare "$CLUSTER_SOURCE/prepare" || true
+fi
+
 for level in "$@"; do
   case $level in
     check) step check "$CLUSTER_SOURCE/check.sh" || true ;;
