@@ -3,7 +3,7 @@
 use firewatch::store;
 use firewatch_core::api::{Decision, Phase};
 use firewatch_core::incident::chain;
-use firewatch_core::report::{self, StoryView};
+use firewatch_core::report::{self, ApprovalRow, StoryView};
 use kube::ResourceExt;
 use kubectl_incident::scenario::check;
 
@@ -79,7 +79,11 @@ async fn tells_its_story(place: &Place, name: &str) {
         assert!(approval.approver.is_some());
     }
     let told = report::from_story(&story).unwrap();
-    let shown = report::document(&incident, &StoryView::default());
+    let approval = match &incident.status.as_ref().unwrap().approval_ref {
+        Some(reference) => Some(ApprovalRow::of(&place.cluster.approvals().get(&reference.name).await.unwrap())),
+        None => None,
+    };
+    let shown = report::document(&incident, &StoryView::with_approval(&incident, approval));
     assert_eq!(
         serde_json::to_value(&told).unwrap()["workflow"],
         serde_json::to_value(&shown).unwrap()["workflow"]
