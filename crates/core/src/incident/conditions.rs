@@ -59,11 +59,11 @@ const TRUE: &str = "True";
 const FALSE: &str = "False";
 const UNKNOWN: &str = "Unknown";
 
-fn is(type_: &'static str, status: &'static str, reason: impl ToString, message: impl Into<String>) -> Wanted {
+fn is(type_: &'static str, status: &'static str, reason: impl AsRef<str>, message: impl Into<String>) -> Wanted {
     Wanted {
         type_,
         status,
-        reason: reason.to_string(),
+        reason: reason.as_ref().to_owned(),
         message: message.into(),
     }
 }

@@ -212,7 +212,7 @@ fn overdue(o: &Observation<'_>) -> Option<Decision> {
             )),
             None => finish(Outcome::Escalated, Reason::PhaseDeadlineExceeded, message),
         },
-        Phase::Verifying => not_verified(o, message),
+        Phase::Verifying => not_verified(o, &message),
         _ => finish(Outcome::Escalated, Reason::PhaseDeadlineExceeded, message),
     })
 }
@@ -308,7 +308,6 @@ fn reviewing(o: &Observation<'_>) -> Decision {
         return finish(Outcome::Escalated, Reason::NoAutomaticAction, why);
     }
     match &o.status.review {
-        None => Decision::Perform(Step::Review),
         Some(review) if review.verdict == Verdict::Reject => finish(
             Outcome::Escalated,
             Reason::ReviewRejected,
@@ -323,7 +322,7 @@ fn reviewing(o: &Observation<'_>) -> Decision {
             ),
         ),
         // The review is recorded together with the approval; without one the step is taken again and finds what it made.
-        Some(_) => Decision::Perform(Step::Review),
+        Some(_) | None => Decision::Perform(Step::Review),
     }
 }
 
@@ -507,7 +506,7 @@ fn verification_round(o: &Observation<'_>, purpose: JobPurpose) -> Decision {
     }
 }
 
-fn not_verified(o: &Observation<'_>, message: String) -> Decision {
+fn not_verified(o: &Observation<'_>, message: &str) -> Decision {
     if can_roll_back(o) {
         return Decision::Perform(Step::RollBack);
     }
