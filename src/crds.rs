@@ -48,7 +48,7 @@ pub fn write(dir: Option<&Path>) -> Result<(), CrdError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
     use serde_json::Value;
 
     use super::*;

@@ -177,7 +177,7 @@ async fn control(
     let guard_loop = guard.watch(metrics, stop.clone());
     let incident_loop = controller
         .owns(Api::<RemediationApproval>::all(client), watcher::Config::default())
-        .watches(sandbox, watcher::Config::default().labels(UID_LABEL), incident_of)
+        .watches(sandbox, watcher::Config::default().labels(UID_LABEL), |pod: Pod| incident_of(&pod))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
             reconcile::reconcile,
@@ -193,7 +193,7 @@ async fn control(
 }
 
 /// The incident that a sandbox pod belongs to, as its annotation says; the annotation is ours, which admission guards.
-fn incident_of(pod: Pod) -> Option<ObjectRef<Incident>> {
+fn incident_of(pod: &Pod) -> Option<ObjectRef<Incident>> {
     let (namespace, name) = pod.annotations().get(INCIDENT_ANNOTATION)?.split_once('/')?;
     Some(ObjectRef::new(name).within(namespace))
 }

@@ -75,7 +75,7 @@ impl Backoff {
         let mut failures = self.0.lock().await;
         let n = failures.entry(key.to_owned()).or_default();
         *n = n.saturating_add(1);
-        Duration::from_millis(250_u64.saturating_mul(1 << (*n).min(8))).min(Duration::from_secs(60))
+        Duration::from_millis(250_u64.saturating_mul(1 << (*n).min(8))).min(Duration::from_mins(1))
     }
 
     async fn succeeded(&self, key: &str) {
@@ -184,7 +184,7 @@ async fn step(seen: &Incident, ctx: &Context) -> Result<Action, Error> {
             if incident.status.as_ref().is_some_and(|s| s.outbox.is_empty()) {
                 perform::rest(ctx, &incident, &uid).await?;
             }
-            Ok(Action::requeue(Duration::from_secs(600)))
+            Ok(Action::requeue(Duration::from_mins(10)))
         }
     }
 }

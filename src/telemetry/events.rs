@@ -23,8 +23,8 @@ pub async fn publish(recorder: &Recorder, incident: &Incident, transition: &Tran
         recorder,
         incident,
         warning,
-        &transition.reason.to_string(),
-        &transition.to.to_string(),
+        transition.reason.as_ref(),
+        transition.to.as_ref(),
         &transition.message,
     )
     .await;

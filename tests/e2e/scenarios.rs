@@ -80,7 +80,9 @@ async fn tells_its_story(place: &Place, name: &str) {
     }
     let told = report::from_story(&story).unwrap();
     let approval = match &incident.status.as_ref().unwrap().approval_ref {
-        Some(reference) => Some(ApprovalRow::of(&place.cluster.approvals().get(&reference.name).await.unwrap())),
+        Some(reference) => Some(ApprovalRow::of(
+            &place.cluster.approvals().get(&reference.name).await.unwrap(),
+        )),
         None => None,
     };
     let shown = report::document(&incident, &StoryView::with_approval(&incident, approval));

@@ -200,7 +200,7 @@ fn output_beyond_the_cap_is_counted_and_not_kept() {
     let ran = run(
         own.path(),
         &["/usr/bin/perl", "-e", "print 'x' x 20000000"],
-        Duration::from_secs(60),
+        Duration::from_mins(1),
         4096,
     );
     assert_eq!(
@@ -215,7 +215,7 @@ fn a_command_gets_an_environment_of_three_variables() {
     let ran = run(
         own.path(),
         &["/usr/bin/perl", "-e", "print join ' ', sort keys %ENV"],
-        Duration::from_secs(60),
+        Duration::from_mins(1),
         4096,
     );
     assert_eq!(String::from_utf8(ran.stdout).unwrap(), "HOME PATH TMPDIR");

@@ -138,7 +138,7 @@ pub async fn plan(ctx: &Context, mut incident: Incident, observed: &Observed) ->
     let mut plan = remediation_planner::plan(&diagnosis, &case, &context);
     plan.revision = revision;
     plan.expires_at = Some(Time(
-        Timestamp::from_second(expires_at.map_or(0, |t| t.as_second())).unwrap_or_default(),
+        Timestamp::from_second(expires_at.map_or(0, Timestamp::as_second)).unwrap_or_default(),
     ));
     if !plan.actions.is_empty() {
         let digest = digest::of_plan(&incident, &plan, observed.policy.required_approvals(plan.risk));

@@ -46,7 +46,6 @@ fn next_steps(status: &firewatch_core::api::IncidentStatus, outcome: Option<Outc
     }
     match outcome {
         Some(Outcome::Inconclusive) => return status.next_steps.clone(),
-        Some(Outcome::Remediated) => {}
         Some(Outcome::Expired) => steps.push("create the incident again to get a fresh plan".into()),
         Some(Outcome::RolledBack | Outcome::RemediationFailed) => {
             steps.push("the root cause stands in status.rootCause; its evidence in `kubectl incident report`".into());

@@ -126,35 +126,34 @@ pub async fn advance(ctx: &Context, mut incident: Incident, role: Role) -> Resul
     let next_name = step_name(asked.saturating_add(1));
     let next_name = next_name.each_ref().map(String::as_str);
     // A step that was cut off between its record and its status is taken up from its record.
-    let kept = match payload::find_step(ctx, &uid, &next_name).await? {
-        Some(found) => found,
-        None => {
-            let record = match &previous {
-                // The sandbox failed, not the agent: the same is asked once more.
-                Some(before) if last_failed => Record {
-                    run: before.run.clone(),
-                    commands: before.commands.clone(),
-                    ..Record::default()
-                },
-                before => {
-                    let mut run = before
-                        .as_ref()
-                        .and_then(|r| r.run.clone())
-                        .unwrap_or_else(|| AgentRun::start(role));
-                    let case = case::load(ctx, &incident).await?;
-                    match run.next(&case) {
-                        AgentStep::NeedEvidence(commands) => Record {
-                            messages: messages::request(role, &commands),
-                            run: Some(run),
-                            commands,
-                            ..Record::default()
-                        },
-                        AgentStep::Report(report) => return report_in(ctx, incident, role, report).await,
-                    }
+    let kept = if let Some(found) = payload::find_step(ctx, &uid, &next_name).await? {
+        found
+    } else {
+        let record = match &previous {
+            // The sandbox failed, not the agent: the same is asked once more.
+            Some(before) if last_failed => Record {
+                run: before.run.clone(),
+                commands: before.commands.clone(),
+                ..Record::default()
+            },
+            before => {
+                let mut run = before
+                    .as_ref()
+                    .and_then(|r| r.run.clone())
+                    .unwrap_or_else(|| AgentRun::start(role));
+                let case = case::load(ctx, &incident).await?;
+                match run.next(&case) {
+                    AgentStep::NeedEvidence(commands) => Record {
+                        messages: messages::request(role, &commands),
+                        run: Some(run),
+                        commands,
+                        ..Record::default()
+                    },
+                    AgentStep::Report(report) => return report_in(ctx, incident, role, report).await,
                 }
-            };
-            payload::keep(ctx, &uid, &next_name, record).await?.0
-        }
+            }
+        };
+        payload::keep(ctx, &uid, &next_name, record).await?.0
     };
     let digest = payload::digest(&kept)?;
     let round = asked.saturating_add(1);
@@ -252,7 +251,8 @@ pub async fn collect(ctx: &Context, mut incident: Incident, job: JobRef) -> Resu
         job.round
     );
     if !missing.is_empty() {
-        message.push_str(&format!("; not whole: {}", missing.join(", ")));
+        message.push_str("; not whole: ");
+        message.push_str(&missing.join(", "));
     }
     tracing::debug!(incident_uid = %uid, job = %job.name, "collected");
     let what = transition(
