@@ -17,7 +17,8 @@ const OWN_KINDS: [Resource; 9] = [
     Resource::ConfigMaps,
 ];
 
-/// What it wants to read next: the pods, then the logs of the target's containers, present and previous runs.
+/// What it wants to read next: the pods, then the logs of the target's containers, present and previous runs, then the logs of what
+/// those name as failing and nobody has read yet.
 pub fn wants(case: &CaseFile) -> Vec<Command> {
     if case.complete_list(Resource::Pods).is_none() {
         return vec![Command::Get {
@@ -26,7 +27,12 @@ pub fn wants(case: &CaseFile) -> Vec<Command> {
             name: None,
         }];
     }
-    questions::target_logs(&diagnosis::view(case).facts)
+    let view = diagnosis::view(case);
+    let own = questions::target_logs(&view.facts);
+    if own.iter().any(|command| !case.has_asked(command)) {
+        return own;
+    }
+    questions::other_logs(&view.facts, &view.graph, &view.logs)
 }
 
 /// The target's last change, in one sentence.

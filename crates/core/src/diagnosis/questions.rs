@@ -86,7 +86,10 @@ pub fn other_logs(facts: &Facts<'_>, graph: &Graph, logs: &LogIndex) -> Vec<Comm
     let mut named: BTreeSet<ObjectName> = BTreeSet::new();
     for workload in &facts.workloads {
         for (_, group, _) in logs.of(&workload.name) {
+            // Calls that failed once and succeed again lead nowhere.
+            let goes_on = group.ongoing && !group.retried && group.count >= 2;
             if super::graph::is_call(group.signature)
+                && (goes_on || in_trouble(workload))
                 && let Some(super::graph::Destination::Service(service)) =
                     super::graph::called(facts.case, workload, group)
             {
