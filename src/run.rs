@@ -177,7 +177,9 @@ async fn control(
     let guard_loop = guard.watch(metrics, stop.clone());
     let incident_loop = controller
         .owns(Api::<RemediationApproval>::all(client), watcher::Config::default())
-        .watches(sandbox, watcher::Config::default().labels(UID_LABEL), |pod: Pod| incident_of(&pod))
+        .watches(sandbox, watcher::Config::default().labels(UID_LABEL), |pod: Pod| {
+            incident_of(&pod)
+        })
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
             reconcile::reconcile,

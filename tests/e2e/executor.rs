@@ -366,7 +366,7 @@ fn refuses(ground: &Ground) {
     let cases: &[(&str, &str, Break)] = &[
         ("undecided", "Undecided", |_, _, _| {}),
         ("rejected", "Rejected", |ground, _, approval| {
-            ground.decide(approval, "Rejected")
+            ground.decide(approval, "Rejected");
         }),
         ("cancelled", "Cancelled", |ground, incident, approval| {
             ground.decide(approval, "Approved");
@@ -419,16 +419,17 @@ fn refuses(ground: &Ground) {
     }
     refused(ground, &approval, "Expired", &before);
     // A plan that says one thing and means another; sealed with the operator's rights, approved by somebody who trusted it.
-    let altered: &[(&str, &str, fn(&mut PlanStatus))] = &[
+    type Alteration = (&'static str, &'static str, fn(&mut PlanStatus));
+    let altered: &[Alteration] = &[
         ("other-command", "Command", |plan| {
-            plan.actions[0].command = vec!["kubectl".into(), "delete".into(), "namespace".into(), "shop".into()]
+            plan.actions[0].command = vec!["kubectl".into(), "delete".into(), "namespace".into(), "shop".into()];
         }),
         ("other-value", "Command", |plan| {
-            plan.actions[0].parameters.to = Some("http://evil".into())
+            plan.actions[0].parameters.to = Some("http://evil".into());
         }),
         ("no-way-back", "Inverse", |plan| plan.actions[0].rollback.clear()),
         ("other-summary", "Summary", |plan| {
-            plan.summary = "nothing to see".into()
+            plan.summary = "nothing to see".into();
         }),
         ("secret", "Action", |plan| plan.actions[0].target.kind = "Secret".into()),
     ];

@@ -873,7 +873,10 @@ fn retries_and_trouble_that_has_ended_are_no_incident() {
 #[test]
 fn a_call_that_failed_before_the_repair_leaves_no_question_open() {
     let line = |second: u32| format!("2026-03-01T11:58:{second:02}Z ERROR http://api:80 connection refused\n");
-    let text: String = (0..5).map(|n| line(n * 3)).chain(["2026-03-01T11:59:59Z INFO served\n".to_owned()]).collect();
+    let text: String = (0..5)
+        .map(|n| line(n * 3))
+        .chain(["2026-03-01T11:59:59Z INFO served\n".to_owned()])
+        .collect();
     let case = workload(Case::default(), "web", true, container(), running()).log("web-p", &text);
     let diagnosis = workload(case, "api", true, container(), running())
         .with(service("api", json!({"app": "api"})))
