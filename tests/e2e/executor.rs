@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 
 use crate::world::{alone, kubectl, must};
 
+/// What, why it is refused, and the change to the plan.
+type Alteration = (&'static str, &'static str, fn(&mut PlanStatus));
+
 const OPERATOR: &str = "--as=system:serviceaccount:firewatch-system:firewatch";
 /// The guards that the chart installs, as they are installed now.
 const GUARDS: &str = "validatingadmissionpolicybinding/firewatch-sandbox-requests";
@@ -419,7 +422,6 @@ fn refuses(ground: &Ground) {
     }
     refused(ground, &approval, "Expired", &before);
     // A plan that says one thing and means another; sealed with the operator's rights, approved by somebody who trusted it.
-    type Alteration = (&'static str, &'static str, fn(&mut PlanStatus));
     let altered: &[Alteration] = &[
         ("other-command", "Command", |plan| {
             plan.actions[0].command = vec!["kubectl".into(), "delete".into(), "namespace".into(), "shop".into()];
