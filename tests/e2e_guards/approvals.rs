@@ -154,7 +154,7 @@ async fn an_approval_is_made_by_the_operator_alone_undecided_and_named_after_its
         "one that changes another namespace",
         OP,
         r.create("k1", |o| {
-            o["spec"]["actions"][0]["target"]["namespace"] = json!("payments")
+            o["spec"]["actions"][0]["target"]["namespace"] = json!("payments");
         }),
         own,
     )

@@ -133,7 +133,7 @@ const REFUSED: &[(&str, &str, Change, &str)] = &[
                 "token",
                 json!({ "projected": { "sources": [{ "serviceAccountToken": { "path": "token", "expirationSeconds": 600 } }] } }),
                 None,
-            )
+            );
         },
         VOLUMES,
     ),
@@ -278,7 +278,7 @@ const REFUSED: &[(&str, &str, Change, &str)] = &[
                 "r",
                 json!({ "ephemeral": { "volumeClaimTemplate": { "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } } } } }),
                 None,
-            )
+            );
         },
         VOLUMES,
     ),
@@ -311,7 +311,7 @@ const REFUSED: &[(&str, &str, Change, &str)] = &[
                 "v",
                 json!({ "downwardAPI": { "items": [{ "path": "sandbox-runner", "fieldRef": { "fieldPath": "metadata.annotations" } }] } }),
                 None,
-            )
+            );
         },
         VOLUMES,
     ),
@@ -320,7 +320,7 @@ const REFUSED: &[(&str, &str, Change, &str)] = &[
         "remediate",
         |p| {
             token(p)["projected"]["sources"][2]["downwardAPI"]["items"] =
-                json!([{ "path": "sandbox-runner", "fieldRef": { "fieldPath": "metadata.annotations" } }])
+                json!([{ "path": "sandbox-runner", "fieldRef": { "fieldPath": "metadata.annotations" } }]);
         },
         VOLUMES,
     ),
@@ -329,7 +329,7 @@ const REFUSED: &[(&str, &str, Change, &str)] = &[
         "remediate",
         |p| {
             token(p)["projected"]["sources"][1]["configMap"]["items"] =
-                json!([{ "key": "ca.crt", "path": "sandbox-runner" }])
+                json!([{ "key": "ca.crt", "path": "sandbox-runner" }]);
         },
         VOLUMES,
     ),

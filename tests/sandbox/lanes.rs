@@ -74,7 +74,8 @@ async fn analyze_searches_evidence_and_runs_the_images_scripts_over_it() {
             "2026-11-24T11:00:01.000000001Z request 18 took 35 ms\n",
             "Traceback (most recent call last):\n  File \"/app/main.py\", line 10, in run\nKeyError: 'GATEWAY_URL'\n",
         );
-        let wide: String = (0..600).map(|n| format!("{n} {}\n", "x".repeat(1500))).collect();
+        let rows: Vec<String> = (0..600).map(|n| format!("{n} {}\n", "x".repeat(1500))).collect();
+        let wide = rows.concat();
         let grep = |pattern: &str, evidence: &str| Command::Grep {
             pattern: pattern.into(),
             evidence: evidence.into(),

@@ -441,7 +441,7 @@ fn a_change_settles_before_it_is_judged_and_a_judgement_ends_it() {
             c.status.verification = Some(Verification {
                 passed: true,
                 ..Verification::default()
-            })
+            });
         })
         .ends(Outcome::Remediated, Reason::VerificationPassed);
 }
@@ -476,7 +476,7 @@ fn a_rollback_is_verified_too_and_the_outcome_says_so() {
             c.status.verification = Some(Verification {
                 rolled_back: Some(true),
                 ..Verification::default()
-            })
+            });
         })
         .ends(Outcome::RolledBack, Reason::RollbackFinished);
 }
@@ -676,7 +676,7 @@ impl World {
         };
         match what {
             Happening::Time(seconds) => {
-                self.case.now = self.case.now.checked_add(SignedDuration::from_secs(*seconds)).unwrap()
+                self.case.now = self.case.now.checked_add(SignedDuration::from_secs(*seconds)).unwrap();
             }
             Happening::JobEnds => self.case.jobs.values_mut().for_each(|j| *j = JobFacts::Ended),
             Happening::JobFails => {
