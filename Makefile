@@ -54,8 +54,8 @@ uninstall: ## Uninstalls the chart; the CRDs, and with them the incidents, stay
 demo: ## The whole story, from nothing (DEMO_APPROVE=yes: without asking)
 	$S/demo.sh
 
-bench: ## The benchmarks, as a table
-	cargo bench --locked --workspace
+bench: install ## Measures from apply to Diagnosed, beside bare sandbox Jobs of as many rounds; prints a table
+	eval "$$($S/env.sh)" && cargo run --locked --quiet --example bench_diagnosis
 
 clean: cluster-down postgres-down ## Removes what was built and started; the cache of slow products stays
 	cargo clean
