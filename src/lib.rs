@@ -9,7 +9,7 @@
 //! - `crds`: the custom resource definitions, generated from the core's types.
 //!
 //! # Invariants
-//! See DESIGN in `docs/`: no change without a verified approval, the operator cannot touch workloads, no transition is lost.
+//! `docs/architecture.md` lists them: no change without a verified approval, the operator cannot touch workloads, no transition is lost.
 
 pub mod approval;
 pub mod config;
