@@ -135,7 +135,11 @@ async fn send(ctx: &Context, incident: &Incident, stored: i64) -> Result<i64, St
         let Some(name) = &entry.payload else { continue };
         let record = match payload::find(ctx, name).await {
             Ok(Some(record)) => record,
-            Ok(None) => continue,
+            Ok(None) => {
+                // The transition itself is stored; what is gone is said loudly, and its digest stays in the chain.
+                tracing::error!(incident_uid = %meta.uid, sequence = entry.sequence, record = %name, reason = "RecordMissing", "a record was deleted before it was stored");
+                continue;
+            }
             Err(error) => return Err(StoreError::InvalidRow(format!("record {name} cannot be read: {error}"))),
         };
         let mut commands: Vec<CommandRow> = record.evidence.iter().map(CommandRow::of_evidence).collect();

@@ -3,7 +3,8 @@
 
 make_certificates() (
   cd "$CLUSTER_DIR/pki" || exit 1
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ca.key -out ca.crt -days 365 -subj /CN=cluster-ca
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ca.key -out ca.crt -days 365 -subj /CN=cluster-ca \
+    -addext keyUsage=critical,keyCertSign,cRLSign
   openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime256v1 -out sa.key
   openssl pkey -in sa.key -pubout -out sa.pub
   certificate apiserver /CN=kube-apiserver "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,IP:127.0.0.1,IP:$HOST_ADDRESS,IP:$SERVICE_FIRST"
