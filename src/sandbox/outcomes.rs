@@ -36,13 +36,17 @@ pub fn count(ctx: &Context, lane: &str, result: &str) {
         .inc();
 }
 
-async fn pod_of(ctx: &Context, job: &str) -> Result<Option<Pod>, Error> {
+async fn pods_of(ctx: &Context, job: &str) -> Result<Vec<Pod>, Error> {
     let pods: Api<Pod> = Api::namespaced(ctx.client.clone(), &ctx.config.sandbox_namespace);
     let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
-    // A Job has one pod; where Kubernetes made two, the first is the one that counts and the second finds its claim taken.
     let mut found = pods.list(&selector).await?.items;
     found.sort_by_key(|p| p.metadata.creation_timestamp.clone().map(|t| t.0));
-    Ok(found.into_iter().next())
+    Ok(found)
+}
+
+/// A Job has one pod; where Kubernetes made two, the first is the one that counts.
+async fn pod_of(ctx: &Context, job: &str) -> Result<Option<Pod>, Error> {
+    Ok(pods_of(ctx, job).await?.into_iter().next())
 }
 
 /// What is seen of a Job.
@@ -200,8 +204,25 @@ pub async fn read_execution(
     job: &JobRef,
     claim: Option<&Claim>,
 ) -> Result<Result<ExecutionRead, (Reason, String)>, Error> {
-    let Some(pod) = pod_of(ctx, &job.name).await? else {
-        return Ok(Err((Reason::SandboxJobLost, "the executor's pod is gone".to_owned())));
+    let pods = pods_of(ctx, &job.name).await?;
+    // Only the pod that claimed can tell what was done; what another says of itself is no result.
+    let told_by = match claim {
+        Some(claim) => pods
+            .into_iter()
+            .find(|p| p.uid().as_deref() == Some(claim.pod_uid.as_str())),
+        None => pods.into_iter().next(),
+    };
+    let Some(pod) = told_by else {
+        return Ok(Err(match claim {
+            Some(claim) => {
+                let who = claim.pod_name.clone().unwrap_or_else(|| claim.pod_uid.clone());
+                (
+                    Reason::ExecutionUnknown,
+                    format!("pod {who} took the plan and is gone without a result"),
+                )
+            }
+            None => (Reason::SandboxJobLost, "the executor's pod is gone".to_owned()),
+        }));
     };
     let (exit_code, termination) = match outcome::of(&pod) {
         PodOutcome::Ended { exit_code, termination } => (exit_code, termination),
@@ -213,8 +234,7 @@ pub async fn read_execution(
             )));
         }
     };
-    let own_claim = claim.filter(|c| Some(c.pod_uid.as_str()) == pod.uid().as_deref());
-    let Some(claim) = own_claim else {
+    let Some(claim) = claim else {
         // This pod took nothing, so it changed nothing; its termination message says why.
         return Ok(match parse_log("", termination.as_deref(), "") {
             Err(OutputFault::Runner { fault, message }) => Ok(ExecutionRead {

@@ -161,3 +161,63 @@ async fn while_postgres_is_down_nothing_is_executed_and_nothing_is_lost() {
     place.ends().await;
     drop(world);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_executor_that_died_after_its_claim_leaves_unknown_and_a_person_is_called() {
+    let world = alone().await;
+    let place = Place::new("died").await;
+    place.breaks("crashloop").await;
+    let incident = place.reports("crashloop");
+    let approval = place.until_asked(&incident).await;
+    let before = must(&[
+        "-n",
+        &place.namespace,
+        "get",
+        "configmap",
+        "checkout-settings",
+        "-o",
+        "jsonpath={.data}",
+    ]);
+    must(&[
+        "-n",
+        "firewatch-system",
+        "scale",
+        "deployment/firewatch",
+        "--replicas=0",
+    ]);
+    let (ok, said) = place.decides(&approval, "Approved");
+    // What the API server holds when a pod dies right after its claim: a claim, and nobody who could tell what became of it.
+    let claimed = place.claims_as("00000000-0000-0000-0000-00000000dead", &approval);
+    must(&[
+        "-n",
+        "firewatch-system",
+        "scale",
+        "deployment/firewatch",
+        "--replicas=1",
+    ]);
+    assert!(ok, "{said}");
+    assert!(claimed.0, "{}", claimed.1);
+    let status = place.until_over(&incident).await;
+    let execution = status.execution.clone().unwrap();
+    assert_eq!(
+        execution.state,
+        firewatch_core::api::status::ExecutionState::Unknown,
+        "{}",
+        serde_json::to_string_pretty(&status).unwrap()
+    );
+    assert_eq!(status.outcome, Some(Outcome::Escalated));
+    assert!(!status.next_steps.is_empty(), "a person is told what to look at");
+    let after = must(&[
+        "-n",
+        &place.namespace,
+        "get",
+        "configmap",
+        "checkout-settings",
+        "-o",
+        "jsonpath={.data}",
+    ]);
+    assert_eq!(before, after, "a claimed plan was run again");
+    operator_is_back().await;
+    place.ends().await;
+    drop(world);
+}
