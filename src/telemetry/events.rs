@@ -24,7 +24,13 @@ pub async fn publish(recorder: &Recorder, incident: &Incident, transition: &Tran
         incident,
         warning,
         transition.reason.as_ref(),
-        transition.to.as_ref(),
+        // Events of one reason and action are counted as one and show the first one's words: a new plan would be announced with
+        // the old plan's approve line. Each transition is an event of its own.
+        &format!(
+            "{}.{}",
+            transition.to,
+            incident.status.as_ref().map_or(0, |s| s.sequence)
+        ),
         &transition.message,
     )
     .await;
