@@ -497,6 +497,19 @@ fn a_claim_of_a_class_that_does_not_exist_explains_the_pending_pod() {
 }
 
 #[test]
+fn a_volume_that_was_late_once_is_no_trouble_of_a_container_that_has_run_since() {
+    let late = "MountVolume.SetUp failed for volume \"app\" : failed to sync configmap cache: timed out waiting for the condition";
+    let has = |status: Value| {
+        let case =
+            workload(Case::default(), "web", false, container(), status).event("Pod", "web-p", "FailedMount", late);
+        let diagnosis = case.read(Some(("Deployment", "web")));
+        diagnosis.findings.iter().any(|f| f.category == "VolumeDoesNotMount")
+    };
+    assert!(has(waiting("ContainerCreating", "")), "it still waits for its volume");
+    assert!(!has(crashed(1, "Error")));
+}
+
+#[test]
 fn a_quota_is_raised_to_what_the_replicas_need() {
     let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team", "namespace": NS}, "spec": {"hard": {"requests.cpu": "100m"}}});
     let cause = Case::default()

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodTemplateSpec, Service};
+use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStatus, Pod, PodSpec, PodTemplateSpec, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 
@@ -187,6 +187,14 @@ impl PodFacts<'_> {
     /// Takes traffic.
     pub fn is_ready(&self) -> bool {
         !self.is_going() && self.condition("Ready").is_some_and(|(status, _)| status == "True")
+    }
+
+    /// Whether a container of it has ever run: then its volumes were there, whatever an older event says.
+    pub fn has_run(&self) -> bool {
+        self.statuses().any(|(status, _)| {
+            let ran = |state: &ContainerState| state.running.is_some() || state.terminated.is_some();
+            status.state.as_ref().is_some_and(ran) || status.last_state.as_ref().is_some_and(ran)
+        })
     }
 
     /// Statuses of its containers; `true` for init containers.

@@ -118,7 +118,7 @@ fn mounts(view: &View<'_>) -> Vec<Finding> {
         let event = workload
             .pods
             .iter()
-            .filter(|pod| !pod.is_ready() && !pod.is_over() && !pod.is_going())
+            .filter(|pod| !pod.is_ready() && !pod.is_over() && !pod.is_going() && !pod.has_run())
             .flat_map(|pod| view.facts.events(pod.name).iter().copied())
             .filter(|event| {
                 matches!(
