@@ -28,7 +28,7 @@ fi
 helm=$TOOLS_DIR/helm
 [ -x "$helm" ] || helm=$(command -v helm) || true
 if [ -n "$helm" ]; then
-  "$helm" lint --quiet charts/firewatch --set audit.mode=file
+  "$helm" lint --strict --quiet charts/firewatch --set audit.mode=file
 else
   say "helm is neither built nor installed: the chart is not checked (tests/cluster/prepare builds it)"
 fi
