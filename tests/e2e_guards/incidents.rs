@@ -124,6 +124,27 @@ async fn what_an_incident_says_belongs_to_people_and_where_it_stands_to_the_oper
         ),
     )
     .await;
+    t.allowed(
+        c,
+        "the operator sets its finalizer",
+        OP,
+        merge(
+            format!("{all}/i1"),
+            json!({ "metadata": { "finalizers": ["firewatch.dev/audit"] } }),
+        ),
+    )
+    .await;
+    t.refused(
+        c,
+        "the operator sets its finalizer, and changes what people asked for beside it",
+        OP,
+        merge(
+            format!("{all}/i1"),
+            json!({ "metadata": { "finalizers": ["firewatch.dev/audit"] }, "spec": { "approvalMode": "Policy" } }),
+        ),
+        "the spec of an incident belongs to people",
+    )
+    .await;
     t.refused(
         c,
         "the operator changes what people asked for",

@@ -14,5 +14,6 @@ mod approvals;
 mod identities;
 mod incidents;
 mod moved_ground;
+mod policies;
 mod sandbox;
 mod wire;

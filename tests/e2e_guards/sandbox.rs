@@ -97,6 +97,7 @@ const PLACE: &str = "neither displaces a workload";
 const BOUNDS: &str = "bounded in cpu, memory and time";
 const LABELS: &str = "lane label";
 const TOKEN: &str = "explicit, short-lived volume only";
+const RESTRICTED: &str = "violates PodSecurity \"restricted";
 
 /// what, lane, change, why it is refused
 const REFUSED: &[(&str, &str, Change, &str)] = &[
@@ -434,7 +435,7 @@ const REFUSED: &[(&str, &str, Change, &str)] = &[
         "a priority that evicts workloads",
         "observe",
         |p| p["spec"]["priorityClassName"] = json!("system-cluster-critical"),
-        "",
+        PLACE,
     ),
     (
         "a node of its choice",
@@ -470,13 +471,13 @@ const REFUSED: &[(&str, &str, Change, &str)] = &[
         "more memory",
         "observe",
         |p| container(p)["resources"]["limits"]["memory"] = json!("8Gi"),
-        "",
+        BOUNDS,
     ),
     (
         "no limits",
         "observe",
         |p| container(p)["resources"] = json!({ "requests": { "cpu": "20m", "memory": "64Mi" } }),
-        "",
+        BOUNDS,
     ),
     (
         "more time",
@@ -529,20 +530,24 @@ const REFUSED: &[(&str, &str, Change, &str)] = &[
     (
         "privileged",
         "observe",
-        |p| container(p)["securityContext"]["privileged"] = json!(true),
-        "",
+        |p| {
+            // Not beside it: the API server refuses the two together before any guard is asked.
+            container(p)["securityContext"]["allowPrivilegeEscalation"] = Value::Null;
+            container(p)["securityContext"]["privileged"] = json!(true);
+        },
+        RESTRICTED,
     ),
     (
         "the host's network",
         "observe",
         |p| p["spec"]["hostNetwork"] = json!(true),
-        "",
+        RESTRICTED,
     ),
     (
         "a path of the host",
         "observe",
         |p| volume(p, "h", json!({ "hostPath": { "path": "/" } }), None),
-        "",
+        RESTRICTED,
     ),
 ];
 

@@ -1,11 +1,14 @@
 //! One request of one identity, as the API server sees it: impersonation by headers, a pod-bound token's extra included.
 
+use std::time::Duration;
+
 use kube::Client;
 use serde_json::{Value, json};
 
 pub const OPERATOR: &str = "system:serviceaccount:firewatch-system:firewatch";
 pub const EXECUTOR: &str = "system:serviceaccount:firewatch-sandbox:remediation-executor";
 pub const SANDBOX: &str = "firewatch-sandbox";
+const GROUP_NAME: &str = "firewatch.dev";
 pub const GROUP: &str = "/apis/firewatch.dev/v1alpha1";
 
 /// Who asks.
@@ -70,6 +73,16 @@ pub async fn client() -> Client {
         .expect("KUBECONFIG leads to a cluster with the chart: `make install`, `eval \"$(tests/cluster/env.sh)\"`")
 }
 
+/// The groups that a service account's token carries.
+pub fn groups_of(account: &str) -> Vec<String> {
+    let namespace = account.split(':').nth(2).unwrap_or_default();
+    vec![
+        "system:serviceaccounts".into(),
+        format!("system:serviceaccounts:{namespace}"),
+        "system:authenticated".into(),
+    ]
+}
+
 /// Sends; `Ok` with the answer, or `Err` with the refusal's message.
 pub async fn send(client: &Client, who: Who, call: &Call) -> Result<Value, String> {
     let (method, kind) = match call.method {
@@ -81,17 +94,17 @@ pub async fn send(client: &Client, who: Who, call: &Call) -> Result<Value, Strin
         .method(method)
         .uri(&call.path)
         .header("Content-Type", kind);
-    let (user, groups): (Option<&str>, &[&str]) = match who {
-        Who::Admin => (None, &[]),
-        Who::Person(name) => (Some(name), &["sre", "system:authenticated"]),
-        Who::Stranger(name) => (Some(name), &["system:authenticated"]),
-        Who::Account(name) => (Some(name), &["system:serviceaccounts", "system:authenticated"]),
-        Who::Pod(_) => (Some(EXECUTOR), &["system:serviceaccounts", "system:authenticated"]),
+    let (user, groups): (Option<&str>, Vec<String>) = match who {
+        Who::Admin => (None, Vec::new()),
+        Who::Person(name) => (Some(name), vec!["sre".into(), "system:authenticated".into()]),
+        Who::Stranger(name) => (Some(name), vec!["system:authenticated".into()]),
+        Who::Account(name) => (Some(name), groups_of(name)),
+        Who::Pod(_) => (Some(EXECUTOR), groups_of(EXECUTOR)),
     };
     if let Some(user) = user {
         request = request.header("Impersonate-User", user);
-        for group in groups {
-            request = request.header("Impersonate-Group", *group);
+        for group in &groups {
+            request = request.header("Impersonate-Group", group);
         }
     }
     if let Who::Pod(uid) = who {
@@ -173,7 +186,40 @@ pub async fn namespace(client: &Client, name: &str) -> String {
     )
     .await
     .unwrap();
+    until_held(
+        client,
+        "alice",
+        &["sre".to_owned()],
+        &namespace,
+        GROUP_NAME,
+        "incidents",
+    )
+    .await;
+    until_held(
+        client,
+        EXECUTOR,
+        &groups_of(EXECUTOR),
+        &namespace,
+        "apps",
+        "deployments",
+    )
+    .await;
     namespace
+}
+
+/// A binding takes effect a moment after it is made; a case before that would be refused for want of a right.
+async fn until_held(client: &Client, user: &str, groups: &[String], namespace: &str, group: &str, resource: &str) {
+    let attributes = json!({ "verb": "patch", "group": group, "resource": resource, "namespace": namespace });
+    let review = json!({ "spec": { "user": user, "groups": groups, "resourceAttributes": attributes } });
+    let asked = post("/apis/authorization.k8s.io/v1/subjectaccessreviews", review);
+    let held = async {
+        while send(client, Who::Admin, &asked).await.unwrap()["status"]["allowed"] != json!(true) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), held)
+        .await
+        .unwrap_or_else(|_| panic!("{user} may not patch {resource} in {namespace} after 30 s"));
 }
 
 pub async fn remove(client: &Client, namespace: &str) {
