@@ -58,7 +58,7 @@ cargo_tests() { # level
     say "no tests of the level '$1' yet"
     return 0
   fi
-  cargo test --quiet --locked -p firewatch "${tests[@]}"
+  cargo test --quiet --locked --no-fail-fast -p firewatch "${tests[@]}"
 }
 
 up() {
