@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use firewatch_core::api::ResponsePolicy;
 use firewatch_core::api::policy::ResponsePolicyStatus;
-use firewatch_core::approval::policy;
-use firewatch_core::incident::observation::PolicyFacts;
+use firewatch_core::approval::policy::{self, Effective};
 use futures::{Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -16,23 +15,11 @@ use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::incident::context::Context;
-use crate::incident::observe::PolicyView;
 
 /// The policy that holds in a namespace with these labels.
-pub fn view(ctx: &Context, namespace_labels: &BTreeMap<String, String>) -> PolicyView {
+pub fn effective(ctx: &Context, namespace_labels: &BTreeMap<String, String>) -> Effective {
     let policies: Vec<ResponsePolicy> = ctx.policies.state().iter().map(|p| (**p).clone()).collect();
-    let effective = policy::effective(&policies, namespace_labels);
-    PolicyView {
-        facts: PolicyFacts {
-            name: effective.name.clone(),
-            mode: effective.mode,
-            suspended: effective.suspended,
-            require_audit: effective.require_audit,
-        },
-        approval_ttl_seconds: effective.approval_ttl_seconds,
-        allowed_actions: effective.allowed_actions.clone(),
-        approvals: effective.required_approvals,
-    }
+    policy::effective(&policies, namespace_labels)
 }
 
 /// Keeps the store of policies fresh, and says of each which of its fields this version does not act on.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use firewatch_core::api::approval::RemediationApproval;
 use firewatch_core::api::status::{JobRef, JobState};
-use firewatch_core::api::{ActionType, Decision, Incident, Phase, Risk};
+use firewatch_core::api::{Decision, Incident, Phase};
+use firewatch_core::approval::policy::Effective;
 use firewatch_core::incident::observation::{ApprovalFacts, JobFacts, Observation, PolicyFacts};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff::Timestamp;
@@ -19,32 +20,13 @@ use crate::sandbox::outcomes;
 /// What was seen, owned.
 pub struct Observed {
     now: Timestamp,
-    /// What the policy says, with what planning needs of it.
-    pub policy: PolicyView,
+    /// What holds in the incident's namespace.
+    pub policy: Effective,
     guard_intact: bool,
     jobs: BTreeMap<String, JobFacts>,
     approval: ApprovalFacts,
     approval_stored: bool,
     has_capacity: bool,
-}
-
-/// The policy that holds in the incident's namespace.
-pub struct PolicyView {
-    /// What `decide` knows of it.
-    pub facts: PolicyFacts,
-    /// How long a plan waits.
-    pub approval_ttl_seconds: i64,
-    /// Which actions may be planned; empty: all.
-    pub allowed_actions: Vec<ActionType>,
-    /// How many people must approve, where the policy says.
-    pub approvals: Option<i32>,
-}
-
-impl PolicyView {
-    /// How many people must approve a plan of this risk.
-    pub fn required_approvals(&self, risk: Risk) -> i32 {
-        self.approvals.unwrap_or(if risk == Risk::High { 2 } else { 1 })
-    }
 }
 
 impl Observed {
@@ -57,7 +39,12 @@ impl Observed {
             spec: &incident.spec,
             status: incident.status.as_ref().unwrap_or(&EMPTY),
             deleting_since: incident.metadata.deletion_timestamp.as_ref().map(|t| t.0),
-            policy: self.policy.facts.clone(),
+            policy: PolicyFacts {
+                name: self.policy.name.clone(),
+                mode: self.policy.mode,
+                suspended: self.policy.suspended,
+                require_audit: self.policy.require_audit,
+            },
             guard_intact: self.guard_intact,
             jobs: self.jobs.clone(),
             approval: self.approval.clone(),
@@ -95,7 +82,7 @@ pub async fn observe(ctx: &Context, incident: &Incident) -> Result<Observed, Err
     let began = !matches!(status.phase, Phase::Pending | Phase::Blocked);
     Ok(Observed {
         now: Timestamp::now(),
-        policy: policies::view(ctx, &labels),
+        policy: policies::effective(ctx, &labels),
         guard_intact: ctx.guard.state().await.is_some_and(|g| g.intact),
         jobs,
         approval: facts(incident, found),
@@ -123,8 +110,7 @@ fn facts(incident: &Incident, found: Option<RemediationApproval>) -> ApprovalFac
         None => ApprovalFacts::None,
         Some(approval) => {
             let spec = approval.spec;
-            let complete =
-                spec.decision == Decision::Approved && (spec.required_approvals <= 1 || spec.confirmation.is_some());
+            let complete = spec.is_approved();
             ApprovalFacts::Found {
                 decision: spec.decision,
                 complete,

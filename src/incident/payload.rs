@@ -14,6 +14,7 @@ use firewatch_core::incident::names;
 use firewatch_core::incident::transition::Payload;
 use firewatch_core::sandbox::command::Command;
 use firewatch_core::sandbox::evidence::Evidence;
+pub use firewatch_core::sandbox::job::UID_LABEL;
 use firewatch_core::sandbox::output::OutputLine;
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -50,8 +51,6 @@ pub struct Record {
 /// A ConfigMap holds at most 1 MiB; a part stays well below.
 const PART_BYTES: usize = 700 * 1024;
 const KEY: &str = "record.json.gz";
-/// Label that all children of an incident carry.
-pub const UID_LABEL: &str = "firewatch.dev/incident-uid";
 
 fn api(ctx: &Context) -> Api<ConfigMap> {
     Api::namespaced(ctx.client.clone(), &ctx.config.sandbox_namespace)
@@ -72,14 +71,10 @@ pub async fn keep(
     step: &[&str],
     record: Record,
 ) -> Result<(Arc<Record>, Payload), Error> {
-    let name = names::child(incident_uid, step);
-    if let Some(found) = find(ctx, &name).await? {
-        let payload = Payload {
-            digest: digest(&found)?,
-            config_map: name,
-        };
-        return Ok((found, payload));
+    if let Some(kept) = find_kept(ctx, incident_uid, step).await? {
+        return Ok(kept);
     }
+    let name = names::child(incident_uid, step);
     let json = serde_json::to_vec(&record)?;
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     gzip.write_all(&json)?;
@@ -119,6 +114,20 @@ pub async fn keep(
 /// Name of the ConfigMap that keeps a step's record.
 pub fn name(incident_uid: &str, step: &[&str]) -> String {
     names::child(incident_uid, step)
+}
+
+/// Reads the record of a step and where it is kept, if it was stored.
+pub async fn find_kept(
+    ctx: &Context,
+    incident_uid: &str,
+    step: &[&str],
+) -> Result<Option<(Arc<Record>, Payload)>, Error> {
+    let config_map = names::child(incident_uid, step);
+    let Some(found) = find(ctx, &config_map).await? else {
+        return Ok(None);
+    };
+    let digest = digest(&found)?;
+    Ok(Some((found, Payload { digest, config_map })))
 }
 
 /// Reads the record of a step, if it was stored.
@@ -164,7 +173,7 @@ pub async fn find(ctx: &Context, name: &str) -> Result<Option<Arc<Record>>, Erro
 }
 
 /// Digest of a record as it is stored.
-pub fn digest(record: &Record) -> Result<String, Error> {
+fn digest(record: &Record) -> Result<String, Error> {
     Ok(names::sha256(&serde_json::to_vec(record)?))
 }
 

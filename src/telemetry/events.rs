@@ -3,7 +3,7 @@
 
 use firewatch_core::api::{Incident, Outcome};
 use firewatch_core::incident::Transition;
-use firewatch_core::incident::transition::clip;
+use firewatch_core::text::clip;
 use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
 

@@ -4,24 +4,12 @@ use firewatch_core::api::{ApprovalState, Outcome, Phase};
 
 use crate::world::{Place, kubectl, must, shared};
 
-fn settings(place: &Place) -> String {
-    must(&[
-        "-n",
-        &place.namespace,
-        "get",
-        "configmap",
-        "checkout-settings",
-        "-o",
-        "jsonpath={.data}",
-    ])
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rejected_plan_changes_nothing_and_is_not_asked_again() {
     let world = shared().await;
     let place = Place::new("rejected").await;
     place.breaks("crashloop").await;
-    let before = settings(&place);
+    let before = place.settings();
     let incident = place.reports("crashloop");
     let approval = place.until_asked(&incident).await;
     let (ok, said) = place.decides(&approval, "Rejected");
@@ -30,7 +18,7 @@ async fn a_rejected_plan_changes_nothing_and_is_not_asked_again() {
     assert_eq!(status.outcome, Some(Outcome::Rejected));
     assert_eq!(status.approval_state, Some(ApprovalState::Rejected));
     assert!(status.execution.is_none());
-    assert_eq!(settings(&place), before);
+    assert_eq!(place.settings(), before);
     let (turned, _) = place.decides(&approval, "Approved");
     assert!(!turned, "a rejection is final");
     place.ends().await;
@@ -42,7 +30,7 @@ async fn an_approval_of_an_older_plan_does_not_execute_the_newer_one() {
     let world = shared().await;
     let place = Place::new("revised").await;
     place.breaks("crashloop").await;
-    let before = settings(&place);
+    let before = place.settings();
     let incident = place.reports("crashloop");
     let older = place.until_asked(&incident).await;
     must(&[
@@ -65,7 +53,7 @@ async fn an_approval_of_an_older_plan_does_not_execute_the_newer_one() {
     let _ = place.decides(&older, "Approved");
     let (_, executor) = executes(&place, &older);
     assert!(executor.contains("Superseded"), "{executor}");
-    assert_eq!(settings(&place), before);
+    assert_eq!(place.settings(), before);
     must(&[
         "-n",
         &place.namespace,
@@ -78,7 +66,7 @@ async fn an_approval_of_an_older_plan_does_not_execute_the_newer_one() {
     ]);
     let status = place.until_over(&incident).await;
     assert_eq!(status.outcome, Some(Outcome::Cancelled));
-    assert_eq!(settings(&place), before);
+    assert_eq!(place.settings(), before);
     place.ends().await;
     drop(world);
 }

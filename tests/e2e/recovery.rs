@@ -102,15 +102,7 @@ async fn while_postgres_is_down_nothing_is_executed_and_nothing_is_lost() {
     let world = alone().await;
     let place = Place::new("no-postgres").await;
     place.breaks("crashloop").await;
-    let before = must(&[
-        "-n",
-        &place.namespace,
-        "get",
-        "configmap",
-        "checkout-settings",
-        "-o",
-        "jsonpath={.data}",
-    ]);
+    let before = place.settings();
     postgres("stop");
     let result = async {
         let incident = place.reports("crashloop");
@@ -129,15 +121,7 @@ async fn while_postgres_is_down_nothing_is_executed_and_nothing_is_lost() {
         incident
     };
     let incident = result.await;
-    let after = must(&[
-        "-n",
-        &place.namespace,
-        "get",
-        "configmap",
-        "checkout-settings",
-        "-o",
-        "jsonpath={.data}",
-    ]);
+    let after = place.settings();
     postgres("start");
     assert_eq!(before, after, "something was changed while its approval was not stored");
     let status = place.until_over(&incident).await;
@@ -166,18 +150,8 @@ async fn while_postgres_is_down_nothing_is_executed_and_nothing_is_lost() {
 async fn an_executor_that_died_after_its_claim_leaves_unknown_and_a_person_is_called() {
     let world = alone().await;
     let place = Place::new("died").await;
-    place.breaks("crashloop").await;
-    let incident = place.reports("crashloop");
-    let approval = place.until_asked(&incident).await;
-    let before = must(&[
-        "-n",
-        &place.namespace,
-        "get",
-        "configmap",
-        "checkout-settings",
-        "-o",
-        "jsonpath={.data}",
-    ]);
+    let (incident, approval) = place.asks().await;
+    let before = place.settings();
     must(&[
         "-n",
         "firewatch-system",
@@ -207,15 +181,7 @@ async fn an_executor_that_died_after_its_claim_leaves_unknown_and_a_person_is_ca
     );
     assert_eq!(status.outcome, Some(Outcome::Escalated));
     assert!(!status.next_steps.is_empty(), "a person is told what to look at");
-    let after = must(&[
-        "-n",
-        &place.namespace,
-        "get",
-        "configmap",
-        "checkout-settings",
-        "-o",
-        "jsonpath={.data}",
-    ]);
+    let after = place.settings();
     assert_eq!(before, after, "a claimed plan was run again");
     operator_is_back().await;
     place.ends().await;

@@ -115,6 +115,27 @@ impl Place {
         object["metadata"]["name"].as_str().unwrap().to_owned()
     }
 
+    /// Breaks the checkout, reports it, and waits for its plan; returns the incident's and the approval's name.
+    pub async fn asks(&self) -> (String, String) {
+        self.breaks("crashloop").await;
+        let incident = self.reports("crashloop");
+        let approval = self.until_asked(&incident).await;
+        (incident, approval)
+    }
+
+    /// The settings that the plan for the broken checkout would change.
+    pub fn settings(&self) -> String {
+        must(&[
+            "-n",
+            &self.namespace,
+            "get",
+            "configmap",
+            "checkout-settings",
+            "-o",
+            "jsonpath={.data}",
+        ])
+    }
+
     pub fn incidents(&self) -> Api<Incident> {
         Api::namespaced(self.cluster.client.clone(), &self.namespace)
     }

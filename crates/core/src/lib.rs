@@ -12,3 +12,4 @@ pub mod incident;
 pub mod remediation;
 pub mod report;
 pub mod sandbox;
+pub mod text;

@@ -26,7 +26,7 @@ pub async fn review(ctx: &Context, mut incident: Incident, observed: &Observed) 
         .as_ref()
         .and_then(|s| s.plan.clone())
         .ok_or_else(|| Error::Missing("the plan".into()))?;
-    let diagnosis = diagnose::recompute(ctx, &incident).await?;
+    let diagnosis = diagnose::recorded(ctx, &uid).await?;
     let review = commander::review(&plan, &diagnosis);
     let said = messages::review(&review);
     let step = ["review".to_owned(), plan.revision.to_string()];
@@ -43,7 +43,7 @@ pub async fn review(ctx: &Context, mut incident: Incident, observed: &Observed) 
     )
     .await?;
     let passed = review.verdict == Verdict::Approve;
-    let may_ask = passed && observed.policy.facts.mode == firewatch_core::api::PolicyMode::Remediate;
+    let may_ask = passed && observed.policy.mode == firewatch_core::api::PolicyMode::Remediate;
     let approval = if may_ask {
         Some(ensure(ctx, &incident, &plan, observed).await?)
     } else {

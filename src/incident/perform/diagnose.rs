@@ -4,12 +4,13 @@ use firewatch_core::agents::{AgentReport, commander, messages, remediation_plann
 use firewatch_core::api::{Incident, Outcome, Phase, Role};
 use firewatch_core::approval::digest;
 use firewatch_core::diagnosis::{Diagnosis, Verdict};
-use firewatch_core::incident::transition::clip;
 use firewatch_core::incident::{Reason, Transition};
 use firewatch_core::remediation::plan::PlanningContext;
+use firewatch_core::text::clip;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+use serde::Deserialize;
 
 use super::transition;
 use crate::incident::case;
@@ -33,11 +34,11 @@ async fn reports(ctx: &Context, uid: &str) -> Result<Vec<AgentReport>, Error> {
     Ok(reports)
 }
 
-/// The diagnosis, computed anew from what is kept: the same evidence gives the same diagnosis.
-pub async fn recompute(ctx: &Context, incident: &Incident) -> Result<Diagnosis, Error> {
-    let uid = incident.uid().ok_or(Error::Unidentified)?;
-    let case = case::load(ctx, incident).await?;
-    Ok(commander::consolidate(&reports(ctx, &uid).await?, &case))
+/// The diagnosis as it was recorded.
+pub async fn recorded(ctx: &Context, incident_uid: &str) -> Result<Diagnosis, Error> {
+    let record = payload::find_step(ctx, incident_uid, &["diagnosis"]).await?;
+    let record = record.ok_or_else(|| Error::Missing("the record of the diagnosis".into()))?;
+    Ok(Diagnosis::deserialize(&record.data)?)
 }
 
 /// Findings become one root cause, or it is said that there is none.
@@ -49,7 +50,7 @@ pub async fn diagnose(ctx: &Context, mut incident: Incident) -> Result<(), Error
     let said = messages::diagnosis(&diagnosis);
     let triaged = commander::triage(&incident.spec, Some(&case));
     let data = serde_json::to_value(&diagnosis)?;
-    let (_, kept) = payload::keep(
+    let (stored, kept) = payload::keep(
         ctx,
         &uid,
         &["diagnosis"],
@@ -60,6 +61,8 @@ pub async fn diagnose(ctx: &Context, mut incident: Incident) -> Result<(), Error
         },
     )
     .await?;
+    // A diagnosis that was recorded before a crash is the diagnosis.
+    let diagnosis = Diagnosis::deserialize(&stored.data)?;
     let mut status = incident.status.take().unwrap_or_default();
     status.findings = diagnosis
         .findings
@@ -121,7 +124,7 @@ async fn conclude(ctx: &Context, incident: Incident, what: Transition) -> Result
 pub async fn plan(ctx: &Context, mut incident: Incident, observed: &Observed) -> Result<(), Error> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
     let case = case::load(ctx, &incident).await?;
-    let diagnosis = commander::consolidate(&reports(ctx, &uid).await?, &case);
+    let diagnosis = recorded(ctx, &uid).await?;
     let revision = incident
         .status
         .as_ref()

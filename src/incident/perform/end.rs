@@ -61,10 +61,7 @@ fn next_steps(status: &firewatch_core::api::IncidentStatus, outcome: Option<Outc
         steps.extend(plan.long_term_fixes.iter().cloned());
     }
     steps.truncate(8);
-    steps
-        .iter()
-        .map(|s| firewatch_core::incident::transition::clip(s, 1024))
-        .collect()
+    steps.iter().map(|s| firewatch_core::text::clip(s, 1024)).collect()
 }
 
 /// Everything is stored: the row for people's questions is written, and the sandbox namespace is cleaned.

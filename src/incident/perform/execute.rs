@@ -5,15 +5,15 @@ use firewatch_core::api::approval::RemediationApproval;
 use firewatch_core::api::status::{Execution, ExecutionState, JobPurpose, JobRef, JobState};
 use firewatch_core::api::{ApprovalState, Incident, Phase, Role};
 use firewatch_core::incident::observation::JobFacts;
-use firewatch_core::incident::transition::clip;
+use firewatch_core::incident::transition::whole_second;
 use firewatch_core::incident::{Reason, names, record_limits};
+use firewatch_core::text::clip;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, ResourceExt};
 
 use super::{approval, transition};
 use crate::incident::context::Context;
-use crate::incident::observe::Observed;
 use crate::incident::payload::{self, Record};
 use crate::incident::reconcile::Error;
 use crate::incident::record;
@@ -22,8 +22,7 @@ use crate::sandbox::outcomes;
 
 /// The time, in the whole seconds that the API server keeps.
 pub fn now() -> Time {
-    let now = Timestamp::now();
-    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
+    whole_second(Timestamp::now())
 }
 
 /// Makes the executor's Job for the plan, or for its inverse.
@@ -79,33 +78,31 @@ pub async fn start(ctx: &Context, mut incident: Incident, rollback: bool) -> Res
         Err(JobError::Other(error)) => return Err(error),
     };
     record_limits::push_job(&mut status, job);
-    let actor = if rollback {
+    if rollback {
         status.rollback = Some(execution);
         // Judged anew after the rollback.
         status.verified_at = None;
-        "operator".to_owned()
     } else {
         status.execution = Some(execution);
         status.approval_state = Some(ApprovalState::Approved);
-        "operator".to_owned()
-    };
+    }
     let phase = if rollback { Phase::RollingBack } else { Phase::Executing };
     incident.status = Some(status);
     if !rollback {
         approval::note_state(ctx, &incident, ApprovalState::Approved).await?;
     }
-    record::commit(ctx, incident, &transition(phase, reason, actor, message, None), None).await?;
+    record::commit(
+        ctx,
+        incident,
+        &transition(phase, reason, "operator", message, None),
+        None,
+    )
+    .await?;
     Ok(())
 }
 
 /// Reads what the executor did, or what the approval says of it where there is no result.
-pub async fn collect(
-    ctx: &Context,
-    mut incident: Incident,
-    job: JobRef,
-    facts: JobFacts,
-    observed: &Observed,
-) -> Result<(), Error> {
+pub async fn collect(ctx: &Context, mut incident: Incident, job: JobRef, facts: JobFacts) -> Result<(), Error> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
     let rollback = job.purpose == JobPurpose::Rollback;
     let lane = if rollback { "rollback" } else { "remediate" };
@@ -187,7 +184,6 @@ pub async fn collect(
     if claim.is_some() {
         approval::note_state(ctx, &incident, ApprovalState::Consumed).await?;
     }
-    tracing::debug!(claimed = observed.is_claimed(), "execution collected");
     record::commit(
         ctx,
         incident,

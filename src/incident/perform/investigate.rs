@@ -3,10 +3,10 @@
 use firewatch_core::agents::{self, AgentRun, AgentStep, commander, messages};
 use firewatch_core::api::status::{AgentState, AgentStatus, Engine, EvidenceRef, JobPurpose, JobRef, JobState};
 use firewatch_core::api::{Incident, IncidentStatus, Phase, Role};
-use firewatch_core::incident::transition::clip;
 use firewatch_core::incident::{Reason, record_limits};
 use firewatch_core::sandbox::command::Command;
 use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
+use firewatch_core::text::clip;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -126,7 +126,7 @@ pub async fn advance(ctx: &Context, mut incident: Incident, role: Role) -> Resul
     let next_name = step_name(asked.saturating_add(1));
     let next_name = next_name.each_ref().map(String::as_str);
     // A step that was cut off between its record and its status is taken up from its record.
-    let kept = if let Some(found) = payload::find_step(ctx, &uid, &next_name).await? {
+    let (kept, kept_at) = if let Some(found) = payload::find_kept(ctx, &uid, &next_name).await? {
         found
     } else {
         let record = match &previous {
@@ -153,9 +153,8 @@ pub async fn advance(ctx: &Context, mut incident: Incident, role: Role) -> Resul
                 }
             }
         };
-        payload::keep(ctx, &uid, &next_name, record).await?.0
+        payload::keep(ctx, &uid, &next_name, record).await?
     };
-    let digest = payload::digest(&kept)?;
     let round = asked.saturating_add(1);
     let name = firewatch_core::incident::names::child(&uid, &[&actor, "job", &round.to_string()]);
     let made = jobs::ensure_evidence_job(ctx, &incident, role, &name, &kept.commands).await;
@@ -180,15 +179,10 @@ pub async fn advance(ctx: &Context, mut incident: Incident, role: Role) -> Resul
     };
     record_limits::push_job(&mut status, job);
     incident.status = Some(status);
-    let kept_at = payload::name(&uid, &next_name);
-    let payload = Some(firewatch_core::incident::transition::Payload {
-        digest,
-        config_map: kept_at,
-    });
     record::commit(
         ctx,
         incident,
-        &transition(Phase::Investigating, reason, actor, message, payload),
+        &transition(Phase::Investigating, reason, actor, message, Some(kept_at)),
         None,
     )
     .await?;
@@ -273,11 +267,7 @@ pub type Gathered = Result<(Vec<Evidence>, firewatch_core::incident::transition:
 pub async fn gather(ctx: &Context, incident: &Incident, job: &JobRef) -> Result<Gathered, Error> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
     let step = [job.name.as_str(), "evidence"];
-    if let Some(found) = payload::find_step(ctx, &uid, &step).await? {
-        let kept = firewatch_core::incident::transition::Payload {
-            digest: payload::digest(&found)?,
-            config_map: payload::name(&uid, &step),
-        };
+    if let Some((found, kept)) = payload::find_kept(ctx, &uid, &step).await? {
         return Ok(Ok((found.evidence.clone(), kept)));
     }
     let first = incident

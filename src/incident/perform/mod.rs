@@ -37,7 +37,7 @@ pub async fn perform(ctx: &Context, incident: Incident, step: Step, observed: &O
         Step::Revise => approval::revise(ctx, incident).await,
         Step::Execute => execute::start(ctx, incident, false).await,
         Step::RollBack => execute::start(ctx, incident, true).await,
-        Step::CollectExecution(job, facts) => execute::collect(ctx, incident, job, facts, observed).await,
+        Step::CollectExecution(job, facts) => execute::collect(ctx, incident, job, facts).await,
         Step::AskVerification => verify::ask(ctx, incident).await,
         Step::CollectVerification(job) => verify::collect(ctx, incident, job).await,
         // `reconcile` lets go itself: there is nothing left to record.

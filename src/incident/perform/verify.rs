@@ -181,7 +181,7 @@ async fn judge_it(
     fresh: &firewatch_core::diagnosis::Diagnosis,
 ) -> Result<(), Error> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
-    let before = diagnose::recompute(ctx, &incident).await?;
+    let before = diagnose::recorded(ctx, &uid).await?;
     let mut status = incident.status.take().unwrap_or_default();
     let rolled_back = status.rollback.is_some();
     let mut verification = judge::judge(&before, fresh, case, status.plan.as_ref());

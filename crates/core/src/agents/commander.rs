@@ -217,7 +217,7 @@ pub fn review(plan: &PlanStatus, diagnosis: &Diagnosis) -> Review {
 fn bounded(list: Vec<String>) -> Vec<String> {
     list.into_iter()
         .take(8)
-        .map(|text| diagnosis::finding::cut(&text, 1024))
+        .map(|text| crate::text::clip(&text, 1024))
         .collect()
 }
 

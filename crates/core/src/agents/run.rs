@@ -7,9 +7,9 @@ use strum::{AsRefStr, Display};
 use super::{code_analyst, sre_investigator};
 use crate::api::Role;
 use crate::api::status::Engine;
-use crate::diagnosis::finding::cut;
 use crate::diagnosis::{self, CaseFile, Finding};
 use crate::sandbox::command::Command;
+use crate::text::clip;
 
 /// More rounds than this are never asked for.
 pub const MAX_ROUNDS: u8 = 4;
@@ -128,7 +128,7 @@ impl AgentRun {
         let list: Vec<String> = fresh.iter().map(diagnosis::show).collect();
         self.say(
             MessageKind::Request,
-            format!("round {}: {}", self.round, cut(&list.join("; "), 1500)),
+            format!("round {}: {}", self.round, clip(&list.join("; "), 1500)),
         );
         AgentStep::NeedEvidence(fresh)
     }
@@ -148,13 +148,13 @@ impl AgentRun {
             let text = format!(
                 "{}: {} ({})",
                 finding.category,
-                cut(&finding.summary, 600),
+                clip(&finding.summary, 600),
                 finding.evidence.join(", ")
             );
             self.say(MessageKind::Finding, text);
         }
         let mut summary = match findings.first() {
-            Some(first) => format!("{} findings, first: {}", findings.len(), cut(&first.summary, 400)),
+            Some(first) => format!("{} findings, first: {}", findings.len(), clip(&first.summary, 400)),
             None => "nothing wrong found".to_owned(),
         };
         if self.role == Role::CodeAnalyst
@@ -162,12 +162,12 @@ impl AgentRun {
         {
             summary = format!("{summary}. {change}");
         }
-        self.say(MessageKind::Report, cut(&summary, 1000));
+        self.say(MessageKind::Report, clip(&summary, 1000));
         AgentReport {
             role: self.role,
             findings,
             messages: self.messages.clone(),
-            summary: cut(&summary, 1000),
+            summary: clip(&summary, 1000),
         }
     }
 }

@@ -87,6 +87,18 @@ pub struct RemediationApprovalSpec {
     pub confirmation: Option<Confirmation>,
 }
 
+impl RemediationApprovalSpec {
+    /// Whether everyone who must approve has.
+    pub fn is_approved(&self) -> bool {
+        self.decision == Decision::Approved && is_confirmed(self.required_approvals, self.confirmation.as_ref())
+    }
+}
+
+/// Whether an approval has the second person's word, where one is required.
+pub fn is_confirmed(required_approvals: i32, confirmation: Option<&Confirmation>) -> bool {
+    required_approvals < 2 || confirmation.is_some()
+}
+
 fn one() -> i32 {
     1
 }

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::analyzers::View;
 use super::confidence;
-use super::finding::{Confidence, Depth, Finding, RootCause, cut};
+use super::finding::{Confidence, Depth, Finding, RootCause};
 use crate::api::ObjectName;
+use crate::text::clip;
 
 /// How an object was reached from the target.
 #[derive(Clone, Debug)]
@@ -257,7 +258,7 @@ fn explained(finding: &Finding, relevant: &[(&Finding, &Reached)], reached: &BTr
 }
 
 fn with_evidence(finding: &Finding) -> String {
-    cut(&format!("{} ({})", finding.summary, finding.evidence.join(", ")), 700)
+    clip(&format!("{} ({})", finding.summary, finding.evidence.join(", ")), 700)
 }
 
 /// From the symptom to the cause, one step each.
@@ -318,7 +319,7 @@ fn alternatives(best: &Finding, rest: &[(&Finding, &Reached)]) -> Vec<String> {
             } else {
                 "it does not explain as much"
             };
-            cut(
+            clip(
                 &format!("{} ({}): {against}", finding.summary, finding.evidence.join(", ")),
                 900,
             )

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::remedy::Remedy;
 use crate::api::status::{FindingStatus, RootCauseStatus};
 use crate::api::{ObjectName, Role};
+use crate::text::clip;
 
 /// A number from 0 to 1 in hundredths, so that it is exact, ordered and never NaN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -94,8 +95,8 @@ impl Finding {
         FindingStatus {
             id: self.id.clone(),
             agent: self.agent,
-            category: cut(&self.category, 63),
-            summary: cut(&self.summary, 1024),
+            category: clip(&self.category, 63),
+            summary: clip(&self.summary, 1024),
             object: self.object.clone(),
             confidence: self.confidence.to_string(),
             evidence: self.evidence.iter().take(16).cloned().collect(),
@@ -133,23 +134,13 @@ impl RootCause {
     /// As the incident's status shows it.
     pub fn to_status(&self) -> RootCauseStatus {
         RootCauseStatus {
-            category: cut(&self.finding.category, 63),
-            summary: cut(&self.finding.summary, 1024),
+            category: clip(&self.finding.category, 63),
+            summary: clip(&self.finding.summary, 1024),
             object: self.finding.object.clone(),
             confidence: self.finding.confidence.to_string(),
             evidence: self.finding.evidence.iter().take(16).cloned().collect(),
-            chain: self.chain.iter().take(8).map(|step| cut(step, 1024)).collect(),
-            alternatives: self.alternatives.iter().take(4).map(|text| cut(text, 1024)).collect(),
+            chain: self.chain.iter().take(8).map(|step| clip(step, 1024)).collect(),
+            alternatives: self.alternatives.iter().take(4).map(|text| clip(text, 1024)).collect(),
         }
     }
-}
-
-/// At most `max` characters; a cut is marked.
-pub(crate) fn cut(text: &str, max: usize) -> String {
-    if text.chars().count() <= max {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(max.saturating_sub(1)).collect();
-    short.push('…');
-    short
 }

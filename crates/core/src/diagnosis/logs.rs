@@ -117,7 +117,7 @@ pub fn read(log: &LogRecord) -> Vec<Group> {
                     signature,
                     subject,
                     count: 0,
-                    sample: super::finding::cut(text.trim(), 240),
+                    sample: crate::text::clip(text.trim(), 240),
                     first: line.at,
                     last: line.at,
                     ongoing: false,

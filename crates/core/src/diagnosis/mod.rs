@@ -186,7 +186,7 @@ fn checked(view: &View<'_>, starts: &[ObjectName], open: &[Command]) -> Vec<Stri
             "{}: {} ({})",
             gap.evidence,
             gap.state,
-            finding::cut(&gap.message, 160)
+            crate::text::clip(&gap.message, 160)
         ));
     }
     if !open.is_empty() {
@@ -201,7 +201,7 @@ fn elsewhere(view: &View<'_>, all: &[Finding]) -> Vec<String> {
     for finding in all.iter().filter(|finding| finding.depth != Depth::Symptom) {
         let text = format!(
             "not part of this incident: {}; open one for {} if it matters",
-            finding::cut(&finding.summary, 300),
+            crate::text::clip(&finding.summary, 300),
             finding.object
         );
         if !named.contains(&text) && view.facts.case.target() != Some(&finding.object) {
@@ -233,7 +233,7 @@ fn next_steps(
         for other in &root.also {
             steps.push(format!(
                 "another cause, independent of the first: {}",
-                finding::cut(&other.summary, 400)
+                crate::text::clip(&other.summary, 400)
             ));
         }
         return steps;

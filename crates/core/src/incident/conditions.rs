@@ -1,13 +1,14 @@
 //! Conditions follow from phase, outcome and facts by one pure function; nothing else sets them. Called by `record`.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
 use super::reason::Reason;
-use super::transition::clip;
+use super::transition::whole_second;
 use crate::api::conditions as types;
 use crate::api::status::{AgentState, ExecutionState, IncidentStatus};
 use crate::api::{ApprovalState, Outcome, Phase};
+use crate::text::clip;
 
 /// What conditions need to know beside the status.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,8 +42,7 @@ pub fn set(status: &mut IncidentStatus, facts: &Facts, now: Timestamp) {
                 reason: w.reason,
                 message: clip(&w.message, 1024),
                 observed_generation: facts.generation,
-                last_transition_time: since
-                    .unwrap_or_else(|| Time(Timestamp::from_second(now.as_second()).unwrap_or(now))),
+                last_transition_time: since.unwrap_or_else(|| whole_second(now)),
             }
         })
         .collect();

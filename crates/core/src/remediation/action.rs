@@ -375,7 +375,7 @@ impl Action {
             risk: self.risk(),
             impact: self.impact(),
             rollback: self.inverse().map(|inverse| inverse.argv()).unwrap_or_default(),
-            diff: diff.map(|text| crate::diagnosis::finding::cut(text, 8192)),
+            diff: diff.map(|text| crate::text::clip(text, 8192)),
             evidence: evidence.iter().take(16).cloned().collect(),
         }
     }

@@ -182,7 +182,7 @@ fn brief(value: &str) -> String {
 /// A plan in one line.
 pub fn summary(actions: &[Action]) -> String {
     let parts: Vec<String> = actions.iter().map(Action::summary).collect();
-    crate::diagnosis::finding::cut(&parts.join(", then "), 1024)
+    crate::text::clip(&parts.join(", then "), 1024)
 }
 
 /// The highest risk of a plan's actions.

@@ -6,9 +6,9 @@ use super::remedies::{Proposal, propose};
 use super::{assess, feedback};
 use crate::api::ActionType;
 use crate::api::status::PlanStatus;
-use crate::diagnosis::finding::cut;
 use crate::diagnosis::remedy::Remedy;
 use crate::diagnosis::{CaseFile, Diagnosis, Finding, RootCause};
+use crate::text::clip;
 
 /// What the Planner must know beside the diagnosis.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,12 +78,12 @@ pub fn plan(diagnosis: &Diagnosis, case: &CaseFile, context: &PlanningContext) -
         } else {
             notes.join("; otherwise: ")
         };
-        plan.manual_reason = Some(cut(&reason, 1024));
+        plan.manual_reason = Some(clip(&reason, 1024));
     }
     plan.long_term_fixes.dedup();
     plan.long_term_fixes.truncate(8);
     for text in &mut plan.long_term_fixes {
-        *text = cut(text, 4096);
+        *text = clip(text, 4096);
     }
     plan
 }

@@ -12,8 +12,8 @@ use super::objects;
 use super::standing::Standing;
 use crate::api::ObjectName;
 use crate::api::status::{Check, PlanStatus, Verification};
-use crate::diagnosis::finding::cut;
 use crate::diagnosis::{CaseFile, Depth, Diagnosis, Finding};
+use crate::text::clip;
 
 /// How long a container that never restarted must have run.
 const STILL_SECONDS: i64 = 8;
@@ -71,9 +71,9 @@ pub fn standing(action: &Action, case: &CaseFile) -> Option<Standing> {
 fn check(name: impl Into<String>, passed: bool, observed: impl Into<String>) -> Check {
     let observed: String = observed.into();
     Check {
-        name: cut(&name.into(), 128),
+        name: clip(&name.into(), 128),
         passed,
-        observed: cut(&observed, 1024),
+        observed: clip(&observed, 1024),
     }
 }
 

@@ -4,8 +4,8 @@
 use crate::api::incident::AlertSource;
 use crate::api::status::{Execution, ExecutionStep, FindingStatus, IncidentStatus, PlanStatus};
 use crate::api::{ActionType, ApprovalState, Decision, Incident, ObjectName, PlannedAction, Role};
-use crate::incident::transition::clip;
 use crate::sandbox::command::Lane;
+use crate::text::clip;
 
 use super::audit_row::{self, AuditRow};
 use super::document::{

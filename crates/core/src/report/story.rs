@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
 use crate::agents::{AgentMessage, MessageKind};
-use crate::api::approval::RemediationApproval;
+use crate::api::approval::{RemediationApproval, is_confirmed};
 use crate::api::status::{Execution, OutboxEntry};
 use crate::api::{Claim, Confirmation, Decision, Incident, Role};
 use crate::sandbox::command::Lane;
@@ -236,7 +236,7 @@ impl ApprovalRow {
         match self.decision {
             Decision::Pending => false,
             Decision::Rejected => true,
-            Decision::Approved => self.required_approvals < 2 || self.confirmation.is_some(),
+            Decision::Approved => is_confirmed(self.required_approvals, self.confirmation.as_ref()),
         }
     }
 

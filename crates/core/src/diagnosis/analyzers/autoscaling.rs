@@ -8,8 +8,9 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use super::{View, claim};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
-use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::remedy::{ContainerRef, Remedy};
+use crate::text::clip;
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
@@ -34,7 +35,7 @@ fn judge(view: &View<'_>, name: &ObjectName, hpa: &HorizontalPodAutoscaler, evid
             claim("HpaTargetMissing", name, Depth::Fault, Basis::Stated, 1)
                 .says(format!(
                     "{name} cannot scale {target}: {}",
-                    cut(bad.message.as_deref().unwrap_or_default(), 240)
+                    clip(bad.message.as_deref().unwrap_or_default(), 240)
                 ))
                 .cites([evidence])
                 .manual(format!("let {name} name a workload that exists"))
@@ -103,7 +104,7 @@ fn judge(view: &View<'_>, name: &ObjectName, hpa: &HorizontalPodAutoscaler, evid
             .says(format!(
                 "the autoscaler (HPA) {} gets no metrics for {target}: {}",
                 name.name,
-                cut(failing.message.as_deref().unwrap_or_default(), 240)
+                clip(failing.message.as_deref().unwrap_or_default(), 240)
             ))
             .cites([evidence].into_iter().chain(event.map(|event| event.evidence.as_str())))
             .manual("install or repair the metrics API (metrics-server or an adapter) that serves this metric")
@@ -123,7 +124,7 @@ fn judge(view: &View<'_>, name: &ObjectName, hpa: &HorizontalPodAutoscaler, evid
                 "the autoscaler (HPA) {} stands at its maximum of {} replicas and wants more: {}",
                 name.name,
                 spec.max_replicas,
-                cut(limited.message.as_deref().unwrap_or_default(), 200)
+                clip(limited.message.as_deref().unwrap_or_default(), 200)
             ))
             .cites([evidence])
             .remedy(Remedy::HpaMaximum {

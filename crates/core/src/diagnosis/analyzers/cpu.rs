@@ -10,10 +10,11 @@ use crate::api::ObjectName;
 use crate::diagnosis::case_file::Usage;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::Workload;
-use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::logs::Signature;
 use crate::diagnosis::quantity;
 use crate::diagnosis::remedy::{ContainerRef, Remedy};
+use crate::text::clip;
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
@@ -69,7 +70,7 @@ fn throttled(view: &View<'_>, workload: &Workload<'_>, all: &[&Usage]) -> Option
         (Some((_, group, _)), _) if group.count >= 2 => format!(
             "its log tells of slow or refused requests ({} times: \"{}\")",
             group.count,
-            cut(&group.sample, 160)
+            clip(&group.sample, 160)
         ),
         (_, Some(event)) => format!("its probes time out ({} times)", event.count),
         _ => return None,

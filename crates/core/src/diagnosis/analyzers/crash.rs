@@ -7,8 +7,9 @@
 use super::{View, claim};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended};
-use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::logs::{self, Level};
+use crate::text::clip;
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
@@ -84,7 +85,7 @@ fn last_words(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
                 "container {} of {} ends after: {}",
                 log.container,
                 workload.name,
-                cut(line.text.trim(), 240)
+                clip(line.text.trim(), 240)
             ))
             .cites([log.evidence.as_str(), workload.evidence])
             .done(),

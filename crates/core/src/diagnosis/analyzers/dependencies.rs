@@ -10,12 +10,13 @@ use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::environment;
 use crate::diagnosis::facts::{PodFacts, Workload};
-use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::graph::{self, Destination};
 use crate::diagnosis::logs::{Group, Signature};
 use crate::diagnosis::remedy::{ContainerRef, KnownValue, Remedy};
 use crate::diagnosis::similar::closest;
 use crate::sandbox::command::Resource;
+use crate::text::clip;
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
@@ -57,7 +58,7 @@ fn judge(
     destination: &Destination,
 ) -> Finding {
     let what = verb(group.signature);
-    let quoted = cut(&group.sample, 200);
+    let quoted = clip(&group.sample, 200);
     let often = u8::from(group.count > 2);
     match destination {
         Destination::Service(service) => {

@@ -8,8 +8,9 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use super::{View, claim};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::controller;
-use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::remedy::Remedy;
+use crate::text::clip;
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
@@ -46,7 +47,7 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
             continue;
         }
         let reason = failed.reason.as_deref().unwrap_or_default();
-        let message = cut(failed.message.as_deref().unwrap_or_default(), 200);
+        let message = clip(failed.message.as_deref().unwrap_or_default(), 200);
         let base = if reason == "DeadlineExceeded" {
             claim("JobDeadlineExceeded", &object, Depth::Mechanism, Basis::Stated, 0)
                 .says(format!(

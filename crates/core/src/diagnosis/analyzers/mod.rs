@@ -313,6 +313,6 @@ pub fn last_change(workload: &super::facts::Workload<'_>) -> Option<String> {
     Some(format!(
         "Last change of {}: revision {number}: {}",
         workload.name,
-        super::finding::cut(&shown, 500)
+        crate::text::clip(&shown, 500)
     ))
 }

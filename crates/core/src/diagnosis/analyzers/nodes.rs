@@ -6,7 +6,8 @@ use k8s_openapi::api::core::v1::Node;
 
 use super::{View, claim};
 use crate::diagnosis::confidence::Basis;
-use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::finding::{Depth, Finding};
+use crate::text::clip;
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
@@ -55,7 +56,7 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
                             workload.name,
                             condition.type_,
                             condition.status,
-                            cut(condition.message.as_deref().unwrap_or_default(), 200)
+                            clip(condition.message.as_deref().unwrap_or_default(), 200)
                         ))
                         .cites([evidence, workload.evidence])
                         .affects([workload.name.clone()])

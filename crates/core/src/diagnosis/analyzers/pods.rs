@@ -127,7 +127,7 @@ fn evicted(workload: &Workload<'_>) -> Option<Finding> {
                 "{} pods of {} were evicted: {}",
                 gone.len(),
                 workload.name,
-                crate::diagnosis::finding::cut(message, 300)
+                crate::text::clip(message, 300)
             ))
             .cites(gone.iter().map(|pod| pod.evidence))
             .manual(

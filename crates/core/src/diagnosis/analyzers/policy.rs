@@ -11,9 +11,10 @@ use super::{View, claim};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::Workload;
-use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::quantity;
 use crate::diagnosis::remedy::Remedy;
+use crate::text::clip;
 
 static QUOTA: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"exceeded quota: (\S+), requested: (\S+?), used: (\S+?), limited: (\S+)").ok());
@@ -94,7 +95,7 @@ fn judge(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
             .says(format!(
                 "pods of {} are refused by the API server: {}",
                 workload.name,
-                cut(message, 300)
+                clip(message, 300)
             ))
             .cites(cited)
             .since(event.first)

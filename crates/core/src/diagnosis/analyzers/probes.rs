@@ -14,8 +14,9 @@ use super::{View, claim};
 use crate::diagnosis::case_file::EventRecord;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended};
-use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::remedy::{ContainerRef, Probe, Remedy};
+use crate::text::clip;
 
 static LISTENS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)\b(?:listen(?:ing|s)?|serving|running|started|bound|available|ready)\b[^\n]{0,60}?(?::|\bport:? ?)(\d{2,5})\b").ok()
@@ -185,7 +186,7 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, kind: Probe) -> Option<Findin
                 word(kind),
                 container.name,
                 workload.name,
-                cut(&command, 120)
+                clip(&command, 120)
             ))
             .cites(cited)
             .since(event.first)
@@ -226,7 +227,7 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, kind: Probe) -> Option<Findin
         base("ProbeFails", Depth::Symptom, 0)
             .says(format!(
                 "{} of container {} of {}",
-                cut(event.message.trim(), 200),
+                clip(event.message.trim(), 200),
                 container.name,
                 workload.name
             ))

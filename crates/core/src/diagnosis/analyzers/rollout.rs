@@ -13,8 +13,9 @@ use super::View;
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{Revision, Workload};
-use crate::diagnosis::finding::{Confidence, Depth, Finding, cut};
+use crate::diagnosis::finding::{Confidence, Depth, Finding};
 use crate::diagnosis::remedy::Remedy;
+use crate::text::clip;
 
 /// Labels and annotations that a controller or a restart writes.
 const NOISE: [&str; 4] = [
@@ -56,13 +57,13 @@ pub(super) fn attach(view: &View<'_>, findings: &mut [Finding]) {
             .join("; ");
         // Where the old revision still serves beside the failing new one, its soundness is seen, not inferred.
         let serves = before.ready > 0;
-        finding.summary = cut(
+        finding.summary = clip(
             &format!(
                 "{}; it came with revision {} of {}, which changed {}{}",
                 finding.summary,
                 now.number,
                 workload.name,
-                cut(&shown, 300),
+                clip(&shown, 300),
                 if serves {
                     format!(" (revision {} still serves)", before.number)
                 } else {
@@ -91,7 +92,7 @@ pub(super) fn attach(view: &View<'_>, findings: &mut [Finding]) {
                 workload: workload.name.clone(),
                 from_revision: now.number,
                 to_revision: before.number,
-                diff: cut(&changes.join("\n"), 6000),
+                diff: clip(&changes.join("\n"), 6000),
             });
         }
     }
@@ -134,7 +135,7 @@ pub(super) fn code_changes(view: &View<'_>, findings: &[Finding]) -> Vec<Finding
                         now.number,
                         workload.name,
                         before.number,
-                        cut(&lines.join(" "), 500)
+                        clip(&lines.join(" "), 500)
                     ))
                     .cites([now.evidence, before.evidence, from.1, to.1])
                     .since(now.created)
@@ -177,11 +178,11 @@ fn line_changes(from: &[&str], to: &[&str]) -> Vec<String> {
     let added = to
         .iter()
         .filter(|line| !old.contains(*line))
-        .map(|line| format!("`+ {}`", cut(line, 100)));
+        .map(|line| format!("`+ {}`", clip(line, 100)));
     let removed = from
         .iter()
         .filter(|line| !new.contains(*line))
-        .map(|line| format!("`- {}`", cut(line, 100)));
+        .map(|line| format!("`- {}`", clip(line, 100)));
     added.chain(removed).take(12).collect()
 }
 
@@ -388,13 +389,13 @@ fn maps(
     for (key, value) in new {
         match old.get(key) {
             Some(former) if former == value => {}
-            Some(former) => lines.push(format!("{prefix}{key}: {} → {}", cut(former, 160), cut(value, 160))),
-            None => lines.push(format!("{prefix}{key}: added, {}", cut(value, 160))),
+            Some(former) => lines.push(format!("{prefix}{key}: {} → {}", clip(former, 160), clip(value, 160))),
+            None => lines.push(format!("{prefix}{key}: added, {}", clip(value, 160))),
         }
     }
     for (key, former) in old {
         if !new.contains_key(key) {
-            lines.push(format!("{prefix}{key}: removed, was {}", cut(former, 160)));
+            lines.push(format!("{prefix}{key}: removed, was {}", clip(former, 160)));
         }
     }
 }
@@ -402,8 +403,8 @@ fn maps(
 fn short(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::Null => "none".to_owned(),
-        serde_json::Value::String(text) => cut(text, 200),
-        other => cut(&other.to_string(), 200),
+        serde_json::Value::String(text) => clip(text, 200),
+        other => clip(&other.to_string(), 200),
     }
 }
 

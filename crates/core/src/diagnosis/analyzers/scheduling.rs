@@ -9,9 +9,10 @@ use super::{View, claim};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload};
-use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::quantity;
 use crate::diagnosis::remedy::{ContainerRef, Remedy};
+use crate::text::clip;
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
@@ -181,7 +182,7 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, pod: &PodFacts<'_>) -> Vec<Fi
                     Basis::Stated,
                     agreeing,
                 )
-                .says(format!("{pods} cannot be scheduled: {}", cut(clause, 200)))
+                .says(format!("{pods} cannot be scheduled: {}", clip(clause, 200)))
                 .cites(cited.iter().copied())
                 .points_to(claims)
                 .since(pod.created())

@@ -74,7 +74,7 @@ fn missing(
                 .says(format!(
                     "{map} has no key {key}: the setting that container {container} of {} needs at its start is missing (\"{}\"){neighbour}",
                     workload.name,
-                    crate::diagnosis::finding::cut(sample, 160)
+                    crate::text::clip(sample, 160)
                 ))
                 .cites(cited.chain([map_evidence]))
                 .affects([workload.name.clone()])
@@ -89,7 +89,7 @@ fn missing(
             .says(format!(
                 "environment variable {variable} is {empty} (not set) in container {container} of {}, which ends without it (\"{}\"){neighbour}",
                 workload.name,
-                crate::diagnosis::finding::cut(sample, 160)
+                crate::text::clip(sample, 160)
             ))
             .cites(cited)
             .remedy(Remedy::Env {

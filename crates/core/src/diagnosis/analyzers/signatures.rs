@@ -7,8 +7,9 @@
 use super::{View, claim, merge};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended, waiting};
-use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::logs::{Group, Signature};
+use crate::text::clip;
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
@@ -64,7 +65,7 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
                 .says(format!(
                     "container {container} of {}: {what} (\"{}\", {} times).{where_}",
                     workload.name,
-                    cut(&group.sample, 200),
+                    clip(&group.sample, 200),
                     group.count
                 ))
                 .cites(
@@ -156,7 +157,7 @@ fn slow(workload: &Workload<'_>, group: &Group, evidence: &str) -> Finding {
             "{} tells of slow or refused requests, {} times: \"{}\"",
             workload.name,
             group.count,
-            cut(&group.sample, 160)
+            clip(&group.sample, 160)
         ))
         .cites([evidence])
         .since(group.first)

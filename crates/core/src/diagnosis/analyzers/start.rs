@@ -11,7 +11,8 @@ use regex::Regex;
 use super::{View, claim};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended, waiting};
-use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::finding::{Depth, Finding};
+use crate::text::clip;
 
 static EXECUTABLE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"exec: "([^"]+)":? ?(.*)"#).ok());
 
@@ -95,7 +96,7 @@ fn of_container(
             "{kind} {} of {} cannot be started: {}",
             status.name,
             workload.name,
-            cut(&message, 300)
+            clip(&message, 300)
         ),
     };
     let instruction = match category {

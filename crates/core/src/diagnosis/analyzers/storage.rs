@@ -8,9 +8,10 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use super::{View, claim};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
-use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::similar::closest;
 use crate::sandbox::command::Resource;
+use crate::text::clip;
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
@@ -88,7 +89,7 @@ fn pending(view: &View<'_>, name: &ObjectName, object: &PersistentVolumeClaim, e
     if let Some(event) = event {
         return Some(
             claim("ClaimNotBound", name, Depth::Fault, Basis::Stated, 1)
-                .says(format!("the claim {name} is not bound: {}", cut(&event.message, 300)))
+                .says(format!("the claim {name} is not bound: {}", clip(&event.message, 300)))
                 .cites([evidence, event.evidence.as_str()])
                 .since(event.first)
                 .manual("see what the provisioner says; a claim's size and access mode must fit a volume")
@@ -144,7 +145,7 @@ fn mounts(view: &View<'_>) -> Vec<Finding> {
                 .says(format!(
                     "a volume of the pods of {} does not mount: {}",
                     workload.name,
-                    cut(&event.message, 300)
+                    clip(&event.message, 300)
                 ))
                 .cites([event.evidence.as_str(), workload.evidence])
                 .since(event.first)

@@ -16,12 +16,13 @@ use super::{View, claim};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended, waiting};
-use crate::diagnosis::finding::{Depth, Finding, cut};
+use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::graph::{self, Destination};
 use crate::diagnosis::logs::{self, Endpoint};
 use crate::diagnosis::remedy::Remedy;
 use crate::diagnosis::similar::closest;
 use crate::sandbox::command::Resource;
+use crate::text::clip;
 
 /// An init container that runs longer than this is waiting for something.
 const PATIENCE_SECS: i64 = 20;
@@ -90,7 +91,7 @@ fn init_container(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
     };
     let last = log
         .and_then(|log| log.lines.iter().rev().find(|line| !line.text.trim().is_empty()))
-        .map_or(String::new(), |line| format!(" (\"{}\")", cut(line.text.trim(), 160)));
+        .map_or(String::new(), |line| format!(" (\"{}\")", clip(line.text.trim(), 160)));
     for endpoint in hosts.into_iter().chain(said.into_iter().flatten()) {
         match graph::destination(view.facts.case, workload.namespace(), &endpoint) {
             Destination::Service(service) => {
@@ -252,7 +253,7 @@ fn kubelet(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
     };
     Some(
         claim(category, &workload.name, Depth::Fault, Basis::Stated, 0)
-            .says(format!("{}: {what}: {}", workload.name, cut(&event.message, 300)))
+            .says(format!("{}: {what}: {}", workload.name, clip(&event.message, 300)))
             .cites([event.evidence.as_str(), workload.evidence])
             .since(event.first)
             .manual(advice)

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::diagnosis::case_file::LogRecord;
-use crate::diagnosis::finding::cut;
+use crate::text::clip;
 
 /// An uncaught error, with the place in the program's own code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub fn last_trace(log: &LogRecord) -> Option<Trace> {
         let found = |language, error: &str, frame| {
             Some(Trace {
                 language,
-                error: cut(error.trim(), 200),
+                error: clip(error.trim(), 200),
                 frame,
                 lines_after: after,
             })
