@@ -9,6 +9,7 @@
 )]
 
 use firewatch_core::api::{ObjectName, Role};
+use firewatch_core::diagnosis::analyzers::ALL;
 use firewatch_core::diagnosis::questions::{CLUSTER_KINDS, NAMESPACE_KINDS};
 use firewatch_core::diagnosis::{CaseFile, Diagnosis, Finding, Remedy, Verdict, diagnose};
 use firewatch_core::sandbox::command::{Command, Scope};
@@ -113,12 +114,16 @@ impl Case {
 
     fn read(&self, target: Option<(&str, &str)>) -> Diagnosis {
         let target = target.map(|(kind, name)| ObjectName::namespaced(kind, NS, name));
-        diagnose(&CaseFile::from_evidence(
+        let diagnosis = diagnose(&CaseFile::from_evidence(
             NS,
             target,
             NOW.parse().unwrap(),
             &self.evidence(),
-        ))
+        ));
+        for finding in &diagnosis.findings {
+            assert!(is_documented(finding), "{} is in no table", finding.category);
+        }
+        diagnosis
     }
 
     fn cause(&self, kind: &str, name: &str) -> Finding {
@@ -128,6 +133,15 @@ impl Case {
             None => panic!("no cause; {:?}: {:#?}", diagnosis.verdict, diagnosis.findings),
         }
     }
+}
+
+/// Whether an analyzer of that role lists the category among its causes; a change is told by `rollout` for all of them.
+fn is_documented(finding: &Finding) -> bool {
+    finding.category == "ChangedByRollout"
+        || ALL
+            .iter()
+            .filter(|analyzer| analyzer.role == finding.agent)
+            .any(|analyzer| analyzer.causes.iter().any(|cause| cause.category == finding.category))
 }
 
 fn container() -> Value {

@@ -5,12 +5,40 @@
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::remedy::{ContainerRef, Remedy};
 use crate::text::clip;
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "HpaTargetMissing",
+        "An autoscaler names a workload that it cannot scale.",
+        "Condition AbleToScale.",
+        "An autoscaler in its first minute.",
+    ),
+    known(
+        "HpaWithoutRequests",
+        "An autoscaler computes utilization and its containers have no request.",
+        "Condition ScalingActive, requests of the containers.",
+        "A metrics API that is missing.",
+    ),
+    known(
+        "HpaWithoutMetrics",
+        "An autoscaler gets no metrics.",
+        "Condition ScalingActive and events.",
+        "Containers without requests.",
+    ),
+    known(
+        "HpaAtMaximum",
+        "An autoscaler stands at its maximum and wants more.",
+        "Condition ScalingLimited with TooManyReplicas.",
+        "An autoscaler that rests at its minimum.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::api::ObjectName;
 use crate::diagnosis::case_file::Usage;
 use crate::diagnosis::confidence::Basis;
@@ -15,6 +15,14 @@ use crate::diagnosis::logs::Signature;
 use crate::diagnosis::quantity;
 use crate::diagnosis::remedy::{ContainerRef, Remedy};
 use crate::text::clip;
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[known(
+    "CpuThrottled",
+    "A container is held at its CPU limit while requests wait.",
+    "Usage beside the limit, slow or refused requests in the log, probes that time out.",
+    "A busy program that nobody waits for; one that waits for another.",
+)];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

@@ -4,12 +4,28 @@
 //! Evidence: the log's last stack trace, the exit code. Looks alike: traces that a running program prints for errors that it handled;
 //! those are left alone. Exit code 137 is not called out of memory here: that is `memory`'s to show.
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended};
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::logs::{self, Level};
 use crate::text::clip;
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "UncaughtError",
+        "An uncaught error ends the program.",
+        "The last stack trace, the exit code.",
+        "Traces of errors that a running program handled.",
+    ),
+    known(
+        "EndsWithError",
+        "The program ends after an error that is not known.",
+        "The last line marked as an error.",
+        "Errors that a running program prints.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

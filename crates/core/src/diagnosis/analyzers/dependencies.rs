@@ -5,7 +5,7 @@
 
 use k8s_openapi::api::core::v1::{Container, Service};
 
-use super::{View, claim, merge};
+use super::{KnownCause, View, claim, known, merge};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::environment;
@@ -17,6 +17,52 @@ use crate::diagnosis::remedy::{ContainerRef, KnownValue, Remedy};
 use crate::diagnosis::similar::closest;
 use crate::sandbox::command::Resource;
 use crate::text::clip;
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "DependencyFails",
+        "Calls to a Service fail; the Service and its pods say why.",
+        "The caller's log, its settings.",
+        "Calls that are retried and succeed.",
+    ),
+    known(
+        "CredentialsRefused",
+        "What is called refuses the caller's credentials.",
+        "The caller's log; another pod that reads the same Secret and started later.",
+        "A program that is down.",
+    ),
+    known(
+        "DependencyUnreachable",
+        "Something is called that the namespace has no Service for.",
+        "The caller's log beside a complete list of Services.",
+        "A name with a letter wrong: WrongHostname.",
+    ),
+    known(
+        "ExternalDependencyFails",
+        "Calls to something outside the namespace fail.",
+        "The caller's log.",
+        "A NetworkPolicy that lets nothing out.",
+    ),
+    known(
+        "WrongPort",
+        "A Service is called on a port that it does not have.",
+        "The caller's log and settings, the Service's ports.",
+        "A Service whose targetPort is wrong.",
+    ),
+    known(
+        "WrongHostname",
+        "A host name is called that no Service has.",
+        "The caller's log and settings beside a complete list of Services.",
+        "A cluster DNS that is down: then no name resolves.",
+    ),
+    known(
+        "NetworkPolicyBlocks",
+        "A NetworkPolicy forbids the call to pods that are ready.",
+        "The caller's log, the policies, labels of both sides.",
+        "A called program that is down; a network that ignores policies.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

@@ -3,11 +3,19 @@
 //! Evidence: the container's waiting state, and events of the kubelet. Looks alike: a pull that is merely slow (`ContainerCreating`
 //! without an error), which is none.
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::waiting;
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::remedy::{ContainerRef, KnownValue, Remedy};
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[known(
+    "ImagePullFailed",
+    "An image cannot be pulled: its name, its tag, its registry, its credentials, or a limit.",
+    "The waiting state and the kubelet's Failed events.",
+    "A pull that is merely slow: ContainerCreating without an error.",
+)];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

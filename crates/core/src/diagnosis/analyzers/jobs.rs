@@ -5,12 +5,34 @@
 
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::controller;
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::remedy::Remedy;
 use crate::text::clip;
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "JobDeadlineExceeded",
+        "A Job did not end in its time.",
+        "Condition Failed with DeadlineExceeded.",
+        "A Job that failed at its back-off limit.",
+    ),
+    known(
+        "JobFailed",
+        "A Job failed; its pods say why.",
+        "Condition Failed.",
+        "A Job whose CronJob has succeeded since.",
+    ),
+    known(
+        "CronJobSuspended",
+        "A CronJob is suspended.",
+        "spec.suspend.",
+        "A CronJob whose time has not come.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

@@ -6,13 +6,21 @@
 
 use k8s_openapi::api::core::v1::Container;
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload};
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::logs;
 use crate::diagnosis::quantity;
 use crate::diagnosis::remedy::{ContainerRef, Remedy};
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[known(
+    "OutOfMemory",
+    "A container is killed for memory.",
+    "Reason OOMKilled or an OOM event; growth in its log or usage.",
+    "Exit code 137 of a liveness kill, an eviction or a node that shuts down; a heap that ends (the program's own error).",
+)];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

@@ -44,6 +44,34 @@ pub struct View<'a> {
     pub graph: Graph,
 }
 
+/// One cause that an analyzer can name, as the documentation lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownCause {
+    /// As in a finding.
+    pub category: &'static str,
+    /// Which failure it explains.
+    pub explains: &'static str,
+    /// What shows it.
+    pub evidence: &'static str,
+    /// What looks the same and is something else.
+    pub look_alikes: &'static str,
+}
+
+/// One row of an analyzer's table.
+pub(crate) const fn known(
+    category: &'static str,
+    explains: &'static str,
+    evidence: &'static str,
+    look_alikes: &'static str,
+) -> KnownCause {
+    KnownCause {
+        category,
+        explains,
+        evidence,
+        look_alikes,
+    }
+}
+
 /// One analyzer, as the documentation lists it.
 #[derive(Clone, Copy, Debug)]
 pub struct Analyzer {
@@ -53,6 +81,8 @@ pub struct Analyzer {
     pub role: Role,
     /// Which failures it explains, from what.
     pub explains: &'static str,
+    /// Every category that it can claim.
+    pub causes: &'static [KnownCause],
     /// The analyzer.
     pub run: fn(&View<'_>) -> Vec<Finding>,
 }
@@ -63,120 +93,140 @@ pub const ALL: &[Analyzer] = &[
         name: "pods",
         role: Role::SreInvestigator,
         explains: "pods that are not ready, restart, wait, were evicted or do not go away",
+        causes: pods::CAUSES,
         run: pods::analyze,
     },
     Analyzer {
         name: "start",
         role: Role::SreInvestigator,
         explains: "containers that the runtime cannot start: command not in the image, not executable, wrong platform, root refused",
+        causes: start::CAUSES,
         run: start::analyze,
     },
     Analyzer {
         name: "images",
         role: Role::SreInvestigator,
         explains: "images that cannot be pulled: name, tag, registry, credentials, limits",
+        causes: images::CAUSES,
         run: images::analyze,
     },
     Analyzer {
         name: "references",
         role: Role::SreInvestigator,
         explains: "ConfigMaps, Secrets, keys and claims that a pod names and that are not there",
+        causes: references::CAUSES,
         run: references::analyze,
     },
     Analyzer {
         name: "probes",
         role: Role::SreInvestigator,
         explains: "probes that ask the wrong port or path, or can never succeed; restarts by a liveness probe",
+        causes: probes::CAUSES,
         run: probes::analyze,
     },
     Analyzer {
         name: "scheduling",
         role: Role::SreInvestigator,
         explains: "pods that fit no node: requests, selectors, affinity, taints, spread, cordons",
+        causes: scheduling::CAUSES,
         run: scheduling::analyze,
     },
     Analyzer {
         name: "storage",
         role: Role::SreInvestigator,
         explains: "claims that are not bound, classes that do not exist, volumes that do not mount",
+        causes: storage::CAUSES,
         run: storage::analyze,
     },
     Analyzer {
         name: "policy",
         role: Role::SreInvestigator,
         explains: "pods that quota, limit ranges, PodSecurity or webhooks refuse",
+        causes: policy::CAUSES,
         run: policy::analyze,
     },
     Analyzer {
         name: "services",
         role: Role::SreInvestigator,
         explains: "Services that select nothing or the wrong port, workloads scaled to nothing, Ingresses without backend",
+        causes: services::CAUSES,
         run: services::analyze,
     },
     Analyzer {
         name: "memory",
         role: Role::SreInvestigator,
         explains: "containers killed for memory: a leak, a limit, a revision",
+        causes: memory::CAUSES,
         run: memory::analyze,
     },
     Analyzer {
         name: "cpu",
         role: Role::SreInvestigator,
         explains: "containers held at their CPU limit under load",
+        causes: cpu::CAUSES,
         run: cpu::analyze,
     },
     Analyzer {
         name: "autoscaling",
         role: Role::SreInvestigator,
         explains: "autoscalers without requests, without target, at their maximum",
+        causes: autoscaling::CAUSES,
         run: autoscaling::analyze,
     },
     Analyzer {
         name: "jobs",
         role: Role::SreInvestigator,
         explains: "Jobs that failed, deadlines, suspended CronJobs",
+        causes: jobs::CAUSES,
         run: jobs::analyze,
     },
     Analyzer {
         name: "waits",
         role: Role::SreInvestigator,
         explains: "pods that never get to work or never end: init containers that wait, sidecars that keep a Job, commands that end at once, hooks and pod sandboxes that fail, paused rollouts, budgets that let nothing go",
+        causes: waits::CAUSES,
         run: waits::analyze,
     },
     Analyzer {
         name: "nodes",
         role: Role::SreInvestigator,
         explains: "nodes that are not ready or short of memory, disk or processes",
+        causes: nodes::CAUSES,
         run: nodes::analyze,
     },
     Analyzer {
         name: "settings",
         role: Role::CodeAnalyst,
         explains: "settings that the program's log calls missing, and where a value for them is known",
+        causes: settings::CAUSES,
         run: settings::analyze,
     },
     Analyzer {
         name: "dependencies",
         role: Role::CodeAnalyst,
         explains: "calls that fail: refused, timed out, not resolved, answered with an error",
+        causes: dependencies::CAUSES,
         run: dependencies::analyze,
     },
     Analyzer {
         name: "rbac",
         role: Role::CodeAnalyst,
         explains: "identities that the API server refuses",
+        causes: rbac::CAUSES,
         run: rbac::analyze,
     },
     Analyzer {
         name: "signatures",
         role: Role::CodeAnalyst,
         explains: "known phrases of run times and libraries: pools, certificates, syntax, files, descriptors, disks",
+        causes: signatures::CAUSES,
         run: signatures::analyze,
     },
     Analyzer {
         name: "crash",
         role: Role::CodeAnalyst,
         explains: "uncaught errors, with the innermost frame of the application",
+        causes: crash::CAUSES,
         run: crash::analyze,
     },
 ];
@@ -315,4 +365,58 @@ pub fn last_change(workload: &super::facts::Workload<'_>) -> Option<String> {
         workload.name,
         crate::text::clip(&shown, 500)
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    /// The analyzer's source without its table.
+    fn source(name: &str) -> String {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/diagnosis/analyzers");
+        let files: &[&str] = match name {
+            "dependencies" => &["dependencies", "network"],
+            _ => &[name],
+        };
+        let whole: String = files
+            .iter()
+            .map(|file| std::fs::read_to_string(folder.join(format!("{file}.rs"))).unwrap())
+            .collect();
+        let (before, rest) = whole.split_once("const CAUSES").unwrap();
+        let (_, after) = rest.split_once("];").unwrap();
+        format!("{before}{after}")
+    }
+
+    #[test]
+    fn every_cause_in_a_table_is_claimed_by_its_analyzer() {
+        for analyzer in ALL {
+            let source = source(analyzer.name);
+            assert!(!analyzer.causes.is_empty(), "{}", analyzer.name);
+            for cause in analyzer.causes {
+                assert!(
+                    source.contains(&format!("\"{}\"", cause.category)),
+                    "{} never claims {}",
+                    analyzer.name,
+                    cause.category
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_cause_says_what_it_explains_from_what_and_what_looks_alike() {
+        for analyzer in ALL {
+            let mut seen = BTreeSet::new();
+            for cause in analyzer.causes {
+                assert!(seen.insert(cause.category), "{} twice", cause.category);
+                for text in [cause.explains, cause.evidence, cause.look_alikes] {
+                    assert!(text.len() > 3 && text.ends_with('.'), "{}: {text}", cause.category);
+                }
+            }
+        }
+    }
 }

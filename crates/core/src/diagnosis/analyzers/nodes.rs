@@ -4,10 +4,26 @@
 
 use k8s_openapi::api::core::v1::Node;
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::text::clip;
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "NodeNotReady",
+        "A node that runs the pods is not ready.",
+        "Condition Ready of the node.",
+        "A node that nobody of this namespace uses.",
+    ),
+    known(
+        "NodeUnderPressure",
+        "A node that runs the pods is short of memory, disk or process ids, or has no network.",
+        "Conditions of the node.",
+        "A pod at its own limit.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

@@ -5,7 +5,7 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended, waiting};
 use crate::diagnosis::finding::{Depth, Finding};
@@ -14,6 +14,34 @@ use crate::diagnosis::finding::{Depth, Finding};
 const STARTING_SECS: i64 = 30;
 /// A restart longer ago than this, of a pod that is ready since, is over.
 const RECENT_MINS: i64 = 30;
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "NotReady",
+        "A workload has fewer ready pods than it should; what for is said by another cause.",
+        "Status of the workload and conditions of its pods.",
+        "A rollout that has only begun: young pods without any error are left alone.",
+    ),
+    known(
+        "Restarting",
+        "A container ends and is started again.",
+        "Restart count and the last end in the container's status.",
+        "Restarts of long ago in a pod that is ready since.",
+    ),
+    known(
+        "Evicted",
+        "The kubelet took pods off their node to free memory, disk or process ids.",
+        "Pods with reason Evicted and the kubelet's message.",
+        "Exit code 137 of a memory kill: that container has reason OOMKilled. One pod that was evicted and has been replaced.",
+    ),
+    known(
+        "StuckTerminating",
+        "A pod is being deleted for longer than its grace period.",
+        "deletionTimestamp and finalizers of the pod.",
+        "A pod that uses its grace period.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

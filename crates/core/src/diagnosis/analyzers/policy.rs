@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use regex::Regex;
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::Workload;
@@ -20,6 +20,52 @@ static QUOTA: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"exceeded quota: (\S+), requested: (\S+?), used: (\S+?), limited: (\S+)").ok());
 static MUST_SPECIFY: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"failed quota: (\S+): must specify (.+)").ok());
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "QuotaExceeded",
+        "A ResourceQuota is used up, so pods are not made.",
+        "FailedCreate events, the quota's hard and used.",
+        "A node without room: then the pod is made and pending.",
+    ),
+    known(
+        "QuotaNeedsResources",
+        "A ResourceQuota demands requests or limits that the pods do not state.",
+        "FailedCreate events: must specify.",
+        "A quota that is used up.",
+    ),
+    known(
+        "PodSecurityViolated",
+        "The namespace's PodSecurity level refuses the pods.",
+        "FailedCreate events: violates PodSecurity.",
+        "A warning of the same words, which refuses nothing.",
+    ),
+    known(
+        "RefusedByWebhook",
+        "An admission webhook refuses the pods or does not answer.",
+        "FailedCreate events.",
+        "A refusal of the API server itself.",
+    ),
+    known(
+        "LimitRangeViolated",
+        "A LimitRange refuses the pods' requests or limits.",
+        "FailedCreate events.",
+        "A quota.",
+    ),
+    known(
+        "ServiceAccountMissing",
+        "The pods name a ServiceAccount that does not exist.",
+        "FailedCreate events: serviceaccount not found.",
+        "A ServiceAccount that is there and may not do something (RBAC).",
+    ),
+    known(
+        "PodsRefused",
+        "The API server refuses the pods for another reason.",
+        "FailedCreate events.",
+        "Pods that are made and do not start.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Container, Probe as ProbeSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use regex::Regex;
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::diagnosis::case_file::EventRecord;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended};
@@ -21,6 +21,46 @@ use crate::text::clip;
 static LISTENS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)\b(?:listen(?:ing|s)?|serving|running|started|bound|available|ready)\b[^\n]{0,60}?(?::|\bport:? ?)(\d{2,5})\b").ok()
 });
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "WrongProbePort",
+        "A probe asks a port that nothing listens on.",
+        "Unhealthy events, the probe, declared ports, the port that the log names.",
+        "A right probe and a program that is down.",
+    ),
+    known(
+        "WrongProbePath",
+        "A probe asks a path that the program does not have.",
+        "Unhealthy events with status 404 or 405.",
+        "A program that answers 500 or 503: it is ill itself.",
+    ),
+    known(
+        "ProbeNeverSucceeds",
+        "A probe's command fails whatever the program does.",
+        "Unhealthy events of an exec probe.",
+        "A command that reports truly that the program is ill.",
+    ),
+    known(
+        "ProbeTooStrict",
+        "A probe gives up before the program answers.",
+        "Unhealthy events with a timeout, the probe's timeoutSeconds.",
+        "A program held up by its CPU limit or by what it waits for.",
+    ),
+    known(
+        "ProbeKillsSlowStart",
+        "A liveness or startup probe ends the program before it has started.",
+        "The probe's patience beside the length of the last run, a log without a listening port.",
+        "A program that ends itself.",
+    ),
+    known(
+        "ProbeFails",
+        "A probe fails; the program is ill, for a reason that another cause gives.",
+        "Unhealthy events.",
+        "A probe that failed only while the pod started.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

@@ -5,10 +5,18 @@
 
 use k8s_openapi::api::rbac::v1::RoleBinding;
 
-use super::{View, claim, merge};
+use super::{KnownCause, View, claim, known, merge};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::logs::Signature;
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[known(
+    "RbacForbidden",
+    "The API server refuses the pod's ServiceAccount.",
+    "The API server's words in the log, Roles and RoleBindings.",
+    "A refusal by another server.",
+)];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

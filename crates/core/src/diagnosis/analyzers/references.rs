@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use regex::Regex;
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::environment;
@@ -24,6 +24,40 @@ static NOT_FOUND: LazyLock<Option<Regex>> =
 static NO_KEY: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)couldn't find key (\S+) in (ConfigMap|Secret) (?:[^/\s]+/)?(\S+)|(configmap|secret) references non-existent (?:config|secret) key: (\S+)").ok()
 });
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "MissingConfigMap",
+        "A pod names a ConfigMap that is not there.",
+        "The pod's spec beside a complete list of ConfigMaps, or the kubelet's message.",
+        "A reference that is optional.",
+    ),
+    known(
+        "MissingConfigMapKey",
+        "A pod names a key that its ConfigMap does not have.",
+        "The pod's spec beside the ConfigMap, the kubelet's message.",
+        "A reference that is optional; a key that has just been added.",
+    ),
+    known(
+        "MissingSecret",
+        "A pod names a Secret that is not there.",
+        "The kubelet's message alone: Secrets are never read.",
+        "A reference that is optional.",
+    ),
+    known(
+        "MissingSecretKey",
+        "A pod names a key that its Secret does not have.",
+        "The kubelet's message alone: Secrets are never read.",
+        "A reference that is optional.",
+    ),
+    known(
+        "MissingClaim",
+        "A pod mounts a PersistentVolumeClaim that is not there.",
+        "The pod's spec beside a complete list of claims.",
+        "A claim that is there and not bound.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

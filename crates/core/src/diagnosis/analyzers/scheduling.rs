@@ -5,7 +5,7 @@
 
 use k8s_openapi::api::core::v1::Node;
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload};
@@ -13,6 +13,70 @@ use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::quantity;
 use crate::diagnosis::remedy::{ContainerRef, Remedy};
 use crate::text::clip;
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "InsufficientResources",
+        "No node has what the pod requests.",
+        "The scheduler's message, requests, allocatable of the nodes.",
+        "A quota: then the pod is never made.",
+    ),
+    known(
+        "NodeSelectorMatchesNothing",
+        "No node fits the node selector or required node affinity.",
+        "The scheduler's message, the pod's selector, labels of the nodes.",
+        "A volume that is bound to another zone (volume node affinity).",
+    ),
+    known(
+        "AntiAffinityUnsatisfiable",
+        "Required pod anti-affinity leaves no node.",
+        "The scheduler's message.",
+        "A rollout whose old pod still holds the node for a moment.",
+    ),
+    known(
+        "AffinityUnsatisfiable",
+        "Required pod affinity finds no pod to be near.",
+        "The scheduler's message.",
+        "Anti-affinity, which has nearly the same words.",
+    ),
+    known(
+        "TaintNotTolerated",
+        "The nodes that would fit have a taint that the pod does not tolerate.",
+        "The scheduler's message, taints of the nodes.",
+        "A cordon, which is a taint too.",
+    ),
+    known(
+        "TopologySpreadUnsatisfiable",
+        "Topology spread constraints leave no node.",
+        "The scheduler's message.",
+        "Anti-affinity.",
+    ),
+    known(
+        "HostPortTaken",
+        "The host port of the pod is taken on every node.",
+        "The scheduler's message.",
+        "A port that a process inside the pod holds (address in use).",
+    ),
+    known(
+        "NodesCordoned",
+        "The nodes that would fit are cordoned.",
+        "The scheduler's message, spec.unschedulable.",
+        "A node that is not ready.",
+    ),
+    known(
+        "WaitsForClaim",
+        "The pod waits for a claim; the claim says why.",
+        "The scheduler's message, the pod's volumes.",
+        "A class that binds only when a first pod comes.",
+    ),
+    known(
+        "NodesFull",
+        "Every node runs as many pods as it may.",
+        "The scheduler's message.",
+        "Insufficient CPU or memory.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

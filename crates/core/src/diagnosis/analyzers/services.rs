@@ -10,7 +10,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use regex::Regex;
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{ServiceFacts, Workload, selector_of};
@@ -20,6 +20,40 @@ use crate::sandbox::command::Resource;
 
 static SCALED_DOWN: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"Scaled down replica set \S+ (?:from (\d+) )?to 0").ok());
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "ServiceSelectsNothing",
+        "A Service's selector matches no pod.",
+        "The selector beside labels of all pods and templates.",
+        "A Service without selector; pods that are merely not ready.",
+    ),
+    known(
+        "ServiceWithoutEndpoints",
+        "None of a Service's pods is ready; they say why.",
+        "The selector and readiness of the pods.",
+        "A selector that matches nothing.",
+    ),
+    known(
+        "ServiceWrongPort",
+        "A Service sends to a port that its pods do not have.",
+        "targetPort beside declared ports, the port that the log names, a caller that is refused.",
+        "A program that does not listen yet.",
+    ),
+    known(
+        "ScaledToZero",
+        "What a Service needs is scaled to nothing.",
+        "replicas 0, the ScalingReplicaSet event, the Service that selects it.",
+        "A workload that nobody calls and that rests by design.",
+    ),
+    known(
+        "IngressWithoutBackend",
+        "An Ingress names a Service that does not exist.",
+        "The Ingress beside a complete list of Services.",
+        "A Service that is there and has no endpoints.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

@@ -6,7 +6,7 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 
-use super::{View, claim, merge};
+use super::{KnownCause, View, claim, known, merge};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::environment::{self, Environment};
@@ -14,6 +14,22 @@ use crate::diagnosis::facts::Workload;
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::logs::Signature;
 use crate::diagnosis::remedy::{ContainerRef, KnownValue, Remedy};
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "MissingConfigMapKey",
+        "The log calls a setting missing, and the ConfigMap that all settings come from does not have it.",
+        "The log, the environment, the ConfigMap.",
+        "A setting that a Secret may hold.",
+    ),
+    known(
+        "MissingEnvironmentVariable",
+        "The log calls a setting missing, and the container does not have it.",
+        "The log, the environment.",
+        "A variable that is set: then the log speaks of something else.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

@@ -4,12 +4,107 @@
 //! Evidence: the log; it counts where the container fails and the phrase stands near its end, or where it goes on repeatedly in one that
 //! runs. Looks alike: handled errors and retries of a program that does its work; those are left alone.
 
-use super::{View, claim, merge};
+use super::{KnownCause, View, claim, known, merge};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended, waiting};
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::logs::{Group, Signature};
 use crate::text::clip;
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "InvalidSetting",
+        "A setting has a value that the program cannot read.",
+        "The log of a container that fails.",
+        "A setting that is missing.",
+    ),
+    known(
+        "ConnectionPoolExhausted",
+        "The connection pool has no free connection.",
+        "The log, repeatedly.",
+        "A database that is down.",
+    ),
+    known(
+        "CertificateExpired",
+        "A TLS certificate has expired.",
+        "The log.",
+        "A clock that is wrong.",
+    ),
+    known(
+        "CertificateInvalid",
+        "A TLS certificate is not trusted or is for another name.",
+        "The log.",
+        "A certificate that has expired.",
+    ),
+    known(
+        "SyntaxError",
+        "Code or a command does not parse.",
+        "The log of a container that fails, its command.",
+        "A file of data that does not parse.",
+    ),
+    known(
+        "CommandNotFound",
+        "A command inside a script is not in the image.",
+        "The log of a container that fails.",
+        "The container's own command, which the runtime cannot start.",
+    ),
+    known(
+        "FileMissing",
+        "A file that the program needs is missing.",
+        "The log of a container that fails.",
+        "A file that a running program merely mentions.",
+    ),
+    known(
+        "PermissionDenied",
+        "The operating system refuses a file or port.",
+        "The log of a container that fails.",
+        "A refusal of the Kubernetes API (RBAC).",
+    ),
+    known(
+        "AddressInUse",
+        "The port that the program wants is taken.",
+        "The log.",
+        "A host port that is taken: then the pod is not scheduled.",
+    ),
+    known(
+        "TooManyOpenFiles",
+        "No file descriptor is free.",
+        "The log.",
+        "A full disk.",
+    ),
+    known(
+        "DiskFull",
+        "No space is left on the disk.",
+        "The log.",
+        "An eviction for ephemeral storage.",
+    ),
+    known(
+        "ReadOnlyFileSystem",
+        "The program writes to a read-only file system.",
+        "The log.",
+        "A missing permission.",
+    ),
+    known(
+        "OutOfMemoryInProcess",
+        "The program runs out of its own heap.",
+        "The log.",
+        "A kill at the container's limit (OOMKilled).",
+    ),
+    known("Deadlock", "A deadlock was found.", "The log.", "Slow calls."),
+    known(
+        "MigrationFailed",
+        "A schema change failed or was never made.",
+        "The log of a container that fails.",
+        "A database that cannot be reached.",
+    ),
+    known(
+        "SlowRequests",
+        "Requests are slow or refused; another cause says why.",
+        "The log, repeatedly.",
+        "Single slow requests.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

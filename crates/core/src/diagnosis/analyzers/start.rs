@@ -8,13 +8,47 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended, waiting};
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::text::clip;
 
 static EXECUTABLE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"exec: "([^"]+)":? ?(.*)"#).ok());
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "CommandNotFound",
+        "The container's command is not in its image.",
+        "The runtime's message: executable file not found, no such file or directory.",
+        "A script that starts and then misses a command inside (exit code 127): told from its log.",
+    ),
+    known(
+        "CommandNotExecutable",
+        "The container's command is there and may not be executed.",
+        "The runtime's message: permission denied.",
+        "A program that starts and is refused a file later.",
+    ),
+    known(
+        "WrongPlatform",
+        "The image is for another processor architecture.",
+        "exec format error.",
+        "A script without its first line (#!), which gives the same message.",
+    ),
+    known(
+        "RunAsRootRefused",
+        "runAsNonRoot is set and the image runs as root, or names its user.",
+        "The kubelet's message in the waiting state.",
+        "A program that runs as another user and is refused a file.",
+    ),
+    known(
+        "CannotStart",
+        "The runtime refuses the container for another reason.",
+        "The runtime's message.",
+        "A program that starts and ends.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

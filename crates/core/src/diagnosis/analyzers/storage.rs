@@ -5,13 +5,47 @@
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::similar::closest;
 use crate::sandbox::command::Resource;
 use crate::text::clip;
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "ClaimLost",
+        "The volume that a claim was bound to is gone.",
+        "Phase Lost of the claim.",
+        "A claim that was never bound.",
+    ),
+    known(
+        "StorageClassMissing",
+        "A claim names a storage class that does not exist.",
+        "The claim beside a complete list of classes, the controller's message.",
+        "A volume made by hand with the same class name.",
+    ),
+    known(
+        "ClaimNotBound",
+        "No volume fits a claim, or its provisioner makes none.",
+        "The claim and the controller's message.",
+        "WaitForFirstConsumer: bound only when a pod comes.",
+    ),
+    known(
+        "VolumeAttachedElsewhere",
+        "A volume for one node is held by a pod on another.",
+        "Multi-Attach events.",
+        "A volume that is slow to attach.",
+    ),
+    known(
+        "VolumeDoesNotMount",
+        "A volume does not attach or mount.",
+        "FailedMount and FailedAttachVolume events.",
+        "A ConfigMap or Secret that is missing; a mount that was late once.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

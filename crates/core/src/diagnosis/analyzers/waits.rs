@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use k8s_openapi::jiff::SignedDuration;
 use regex::Regex;
 
-use super::{View, claim};
+use super::{KnownCause, View, claim, known};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended, waiting};
@@ -31,6 +31,52 @@ const PATIENCE_SECS: i64 = 20;
 static WAITS_FOR: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?:nslookup|getent hosts|dig(?: \+\w+)*|host|ping(?: -\w+ ?\d*)*|nc(?: -\w+(?: \d+)?)*|pg_isready -h|mysqladmin ping -h|redis-cli -h|/dev/tcp/|wait-for-it(?:\.sh)?|wait-for)\s*([A-Za-z][A-Za-z0-9.-]*)(?:[ /:](\d{2,5}))?").ok()
 });
+
+/// What this analyzer can claim.
+pub(super) const CAUSES: &[KnownCause] = &[
+    known(
+        "InitContainerWaits",
+        "An init container waits for something and does not end.",
+        "The container's state, its command, its log.",
+        "An init container that merely takes long.",
+    ),
+    known(
+        "SidecarKeepsJob",
+        "A sidecar keeps a Job running whose work is done.",
+        "One container ended with 0, another runs.",
+        "A native sidecar (restartPolicy Always), which ends by itself.",
+    ),
+    known(
+        "CommandEnds",
+        "A container's command ends with success, and is started again and again.",
+        "Exit code 0, restarts.",
+        "A Job, which should end.",
+    ),
+    known(
+        "PodSandboxFails",
+        "The node cannot make the pod's sandbox.",
+        "FailedCreatePodSandBox events while the containers wait.",
+        "A sandbox that failed once and was made.",
+    ),
+    known(
+        "HookFails",
+        "A lifecycle hook fails, so that the container is killed.",
+        "FailedPostStartHook or FailedPreStopHook events.",
+        "A probe that fails.",
+    ),
+    known(
+        "RolloutPaused",
+        "A Deployment's rollout is paused, so its template is not rolled out.",
+        "spec.paused, fewer updated replicas than wanted.",
+        "A paused Deployment that is up to date.",
+    ),
+    known(
+        "BudgetBlocksDisruption",
+        "A PodDisruptionBudget lets no healthy pod go, so drains wait.",
+        "disruptionsAllowed 0 with all pods healthy.",
+        "A budget whose pods are ill: the pods are the trouble.",
+    ),
+];
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
