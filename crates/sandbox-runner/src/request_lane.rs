@@ -11,16 +11,16 @@ use firewatch_core::sandbox::evidence::EvidenceState;
 use firewatch_core::sandbox::output::OutputLine;
 use firewatch_core::sandbox::permissions::Permissions;
 use firewatch_core::sandbox::policy;
+use firewatch_core::sandbox::prune::{Pruned, prune};
 use firewatch_core::sandbox::request::{
     COMMAND_BYTES_MAX, COMMAND_TIMEOUT_MS, KEY, POD_BYTES_MAX, REQUEST_TIMEOUT_MS, RequestedCommand, SandboxRequest,
     VERSION,
 };
 
 use crate::command::{Limits, Ran, run};
+use crate::confine;
 use crate::kubeconfig::{self, ApiServer};
-use crate::prune::Pruned;
 use crate::report::{Report, fault};
-use crate::{confine, prune};
 
 /// What kubectl prints before it is pruned; the rest is not read.
 const RAW_BYTES_MAX: usize = 48 * 1024 * 1024;
@@ -168,7 +168,7 @@ fn own_folder(index: usize) -> std::io::Result<PathBuf> {
 fn tell(asked: &RequestedCommand, argv: Vec<String>, ran: &Ran, cap: usize, request: &SandboxRequest) -> OutputLine {
     let duration = u64::try_from(ran.duration.as_millis()).unwrap_or(u64::MAX);
     let stderr = String::from_utf8_lossy(&ran.stderr);
-    let state = state_of(ran, &stderr);
+    let state = EvidenceState::of(ran.exit_code, ran.timed_out, &stderr);
     let raw = String::from_utf8_lossy(&ran.stdout);
     let is_log = argv.get(1).is_some_and(|verb| verb == "logs");
     // A list of several kinds of which one is refused still tells the others.
@@ -177,7 +177,7 @@ fn tell(asked: &RequestedCommand, argv: Vec<String>, ran: &Ran, cap: usize, requ
     } else {
         stderr.trim()
     };
-    let Pruned { text, cut } = prune::prune(&raw, errors, is_log, cap, &request.tenancy);
+    let Pruned { text, cut } = prune(&raw, errors, is_log, cap, &request.tenancy);
     // Who reads the sandbox's own namespace reads requests, this one too.
     let text = text.replace(&request.nonce, "[redacted:nonce]");
     let state = match state {
@@ -185,21 +185,6 @@ fn tell(asked: &RequestedCommand, argv: Vec<String>, ran: &Ran, cap: usize, requ
         other => other,
     };
     line(asked, argv, state, ran.exit_code, duration, text, ran.stdout_total)
-}
-
-/// kubectl says in words what the API server answered.
-fn state_of(ran: &Ran, stderr: &str) -> EvidenceState {
-    if ran.timed_out {
-        return EvidenceState::TimedOut;
-    }
-    // grep ends with 1 where nothing matches: that is an answer.
-    match ran.exit_code {
-        Some(0) => EvidenceState::Complete,
-        Some(1) if stderr.trim().is_empty() => EvidenceState::Complete,
-        _ if stderr.contains("(Forbidden)") || stderr.contains("is forbidden") => EvidenceState::Forbidden,
-        _ if stderr.contains("(NotFound)") || stderr.contains("not found") => EvidenceState::NotFound,
-        _ => EvidenceState::Failed,
-    }
 }
 
 /// `output` is redacted already.

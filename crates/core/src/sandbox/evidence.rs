@@ -25,6 +25,23 @@ pub enum EvidenceState {
     TimedOut,
 }
 
+impl EvidenceState {
+    /// How a command ended: kubectl says in words what the API server answered.
+    pub fn of(exit_code: Option<i32>, timed_out: bool, stderr: &str) -> Self {
+        if timed_out {
+            return Self::TimedOut;
+        }
+        match exit_code {
+            Some(0) => Self::Complete,
+            // grep ends with 1 where nothing matches: that is an answer.
+            Some(1) if stderr.trim().is_empty() => Self::Complete,
+            _ if stderr.contains("(Forbidden)") || stderr.contains("is forbidden") => Self::Forbidden,
+            _ if stderr.contains("(NotFound)") || stderr.contains("not found") => Self::NotFound,
+            _ => Self::Failed,
+        }
+    }
+}
+
 /// One command's output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

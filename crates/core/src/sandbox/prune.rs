@@ -3,13 +3,15 @@
 //! is always said, and nothing leaves unredacted: a secret that is cut in two is not known any more, so text is redacted before it
 //! is cut, and documents are cut between objects.
 //!
-//! It also leaves out what lies beyond the incident's tenancy: volumes claimed from other namespaces. Called by `request_lane`.
+//! It also leaves out what lies beyond the incident's tenancy: volumes claimed from other namespaces. Called by the runner and by the
+//! plugin.
 
 use std::collections::BTreeMap;
 
-use firewatch_core::sandbox::policy::Tenancy;
-use firewatch_core::sandbox::redact::redact;
 use serde_json::{Map, Value, json};
+
+use super::policy::Tenancy;
+use super::redact::redact;
 
 /// Text of which more than this is not even looked at; many times the cap.
 const TEXT_MAX: usize = 1024 * 1024;
