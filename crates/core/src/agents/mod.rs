@@ -3,9 +3,11 @@
 
 pub mod code_analyst;
 pub mod commander;
+pub mod investigation;
 pub mod messages;
 pub mod remediation_planner;
 pub mod run;
 pub mod sre_investigator;
 
+pub use investigation::{Conclusion, Investigation, Question};
 pub use run::{AgentMessage, AgentReport, AgentRun, AgentStep, MessageKind};

@@ -32,6 +32,7 @@ pub struct CaseFile {
     usage_of: BTreeMap<(String, String, String), Usage>,
     gaps: Vec<Gap>,
     asked: BTreeMap<Command, EvidenceState>,
+    asked_lists: BTreeSet<(Resource, Scope)>,
     lists: BTreeMap<(Resource, Scope), String>,
     seen_in: BTreeMap<ObjectName, BTreeSet<String>>,
     evidence: BTreeSet<String>,
@@ -52,6 +53,7 @@ impl CaseFile {
             usage_of: BTreeMap::new(),
             gaps: Vec::new(),
             asked: BTreeMap::new(),
+            asked_lists: BTreeSet::new(),
             lists: BTreeMap::new(),
             seen_in: BTreeMap::new(),
             evidence: BTreeSet::new(),
@@ -70,6 +72,17 @@ impl CaseFile {
     /// Adds one piece of evidence. Newer forms of an object replace older ones, and a complete list removes what it no longer holds.
     pub fn add(&mut self, evidence: &Evidence) {
         self.asked.insert(evidence.command.clone(), evidence.state);
+        if let Command::Get {
+            resources,
+            scope,
+            name: None,
+        } = &evidence.command
+        {
+            self.asked_lists
+                .extend(resources.iter().map(|resource| (*resource, scope.clone())));
+        }
+        // Nothing is looked at before it was read.
+        self.now = self.now.max(evidence.collected_at);
         self.evidence.insert(evidence.id.clone());
         if evidence.state != EvidenceState::Complete {
             self.gaps.push(Gap {
@@ -230,9 +243,11 @@ impl CaseFile {
         self.now
     }
 
-    /// Whether that command's output is here already, whatever came of it.
+    /// Whether that command's output is here already, whatever came of it: as asked, or list by list.
     pub fn has_asked(&self, command: &Command) -> bool {
         self.asked.contains_key(command)
+            || matches!(command, Command::Get { resources, scope, name: None }
+                if resources.iter().all(|resource| self.asked_lists.contains(&(*resource, scope.clone()))))
     }
 
     /// Whether that evidence is in the file: nothing else may be cited.

@@ -13,9 +13,11 @@ pub mod logs;
 pub mod objects;
 pub mod quantity;
 pub mod questions;
+pub mod recording;
 pub mod records;
 pub mod remedy;
 pub mod similar;
+pub mod standing;
 pub mod workload;
 
 use serde::{Deserialize, Serialize};

@@ -67,6 +67,54 @@ pub fn first_look(namespace: &str) -> Vec<Command> {
     ]
 }
 
+/// A list of many kinds in portions that can be read side by side. What is refused for one kind then hides no other portion.
+pub fn portions(command: &Command) -> Vec<Command> {
+    match command {
+        Command::Get {
+            resources,
+            scope,
+            name: None,
+        } => {
+            let mut groups: Vec<(u8, Vec<Resource>)> = Vec::new();
+            for resource in resources {
+                match groups.iter_mut().find(|(known, _)| *known == portion(*resource)) {
+                    Some((_, group)) => group.push(*resource),
+                    None => groups.push((portion(*resource), vec![*resource])),
+                }
+            }
+            groups
+                .into_iter()
+                .map(|(_, resources)| Command::Get {
+                    resources,
+                    scope: scope.clone(),
+                    name: None,
+                })
+                .collect()
+        }
+        other => vec![other.clone()],
+    }
+}
+
+/// What is large is read by itself; what the same people may read is read together.
+fn portion(resource: Resource) -> u8 {
+    match resource {
+        Resource::Pods => 0,
+        Resource::Events => 1,
+        Resource::ConfigMaps => 2,
+        Resource::Roles | Resource::RoleBindings => 3,
+        Resource::Nodes => 4,
+        Resource::Deployments
+        | Resource::ReplicaSets
+        | Resource::StatefulSets
+        | Resource::DaemonSets
+        | Resource::ControllerRevisions
+        | Resource::Jobs
+        | Resource::CronJobs => 5,
+        Resource::Services | Resource::EndpointSlices | Resource::Ingresses | Resource::NetworkPolicies => 6,
+        _ => 7,
+    }
+}
+
 /// Logs of the target's own containers, the worst pods first. Without a target: of every workload in trouble.
 pub fn target_logs(facts: &Facts<'_>) -> Vec<Command> {
     targets(facts).into_iter().flat_map(logs_of).collect()
@@ -119,7 +167,7 @@ pub fn open(facts: &Facts<'_>, graph: &Graph, logs: &LogIndex) -> Vec<Command> {
             | Command::TopPods { .. }
             | Command::Get {
                 scope: Scope::Cluster, ..
-            } => facts.case.answer(command).is_none(),
+            } => !facts.case.has_asked(command),
             Command::Logs { .. } => !matches!(
                 facts.case.answer(command),
                 Some(EvidenceState::Complete | EvidenceState::Truncated | EvidenceState::NotFound)

@@ -354,7 +354,7 @@ fn bullets(out: &mut String, items: &[String]) -> std::fmt::Result {
 
 /// A sentence that holds on one line and in which nothing is Markdown or HTML. Only what would be is escaped: `SOME_KEY` and `[E1]`
 /// stay as people read them.
-fn line(text: &str) -> String {
+pub(super) fn line(text: &str) -> String {
     let links = ["](", "][", "]:"].iter().any(|mark| text.contains(mark));
     let mut out = String::with_capacity(text.len());
     let mut before: Option<char> = None;
@@ -386,7 +386,7 @@ fn line(text: &str) -> String {
 }
 
 /// A code span that its content cannot close.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let ticks = "`".repeat(longest_run(&text, '`') + 1);
     let pad = if text.starts_with('`') || text.ends_with('`') {
@@ -402,12 +402,12 @@ fn code(text: &str) -> String {
 }
 
 /// A table cell's content: a bar would end the cell, even in a code span.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     text.replace("\\|", "|").replace('|', "\\|")
 }
 
 /// A block that its content cannot leave, whatever stands in it.
-fn fenced(text: &str) -> String {
+pub(super) fn fenced(text: &str) -> String {
     let fence = "`".repeat(longest_run(text, '`').max(2) + 1);
     let text: String = text
         .chars()
@@ -426,7 +426,7 @@ fn longest_run(text: &str, of: char) -> usize {
 }
 
 /// An argv as one could type it: for reading; nothing runs it.
-fn shell_line(argv: &[String]) -> String {
+pub(super) fn shell_line(argv: &[String]) -> String {
     let quoted: Vec<String> = argv
         .iter()
         .map(|word| {

@@ -4,6 +4,8 @@
 pub mod audit_row;
 pub mod build;
 pub mod document;
+pub mod investigation;
+pub mod investigation_markdown;
 pub mod markdown;
 pub mod story;
 
@@ -13,5 +15,6 @@ mod tests;
 pub use audit_row::AuditRow;
 pub use build::{StoryView, document, from_story};
 pub use document::ResponseDocument;
+pub use investigation::InvestigationDocument;
 pub use markdown::markdown;
 pub use story::{ApprovalRow, CommandRow, EvidenceRow, IncidentMeta, MessageRow, Story};
