@@ -59,6 +59,9 @@ pub enum Command {
     Run(RunArgs),
     /// Stop an incident: nothing new is started, and a plan that was not begun is never carried out.
     Cancel(CancelArgs),
+    /// Say at once what is wrong and why, with your own kubectl and rights. Nothing is installed, nothing is changed.
+    #[command(visible_alias = "why")]
+    Investigate(InvestigateArgs),
 }
 
 /// Arguments of `list`.
@@ -215,6 +218,64 @@ pub struct CancelArgs {
     /// Do not ask.
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// Arguments of `investigate`.
+#[derive(Args, Debug, Clone)]
+pub struct InvestigateArgs {
+    /// What is in trouble: `deployment/checkout`, `svc/web`, `pod/x`. Without it: the whole namespace.
+    #[arg(value_name = "KIND/NAME", conflicts_with = "all_namespaces")]
+    pub target: Option<String>,
+    /// Every namespace, the worst first.
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// How to print.
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<InvestigateOutput>,
+    /// Keep everything that was read, redacted, in this directory.
+    #[arg(long, value_name = "DIR", conflicts_with = "from")]
+    pub record: Option<PathBuf>,
+    /// Read what was kept in this directory; no cluster is asked.
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
+    /// Longest time for one answer of the API server.
+    #[arg(long, value_parser = duration, default_value = "15s", value_name = "TIME")]
+    pub request_timeout: Duration,
+    /// Longest time for everything; what was not read by then is said.
+    #[arg(long, value_parser = duration, default_value = "90s", value_name = "TIME")]
+    pub timeout: Duration,
+}
+
+/// How `investigate` prints.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvestigateOutput {
+    /// The whole document, as JSON.
+    Json,
+    /// For an incident channel or a ticket.
+    #[value(alias = "md")]
+    Markdown,
+}
+
+impl ClusterArgs {
+    /// The flags that reach the same cluster with kubectl, as the same user; without the namespace.
+    pub fn kubectl_flags(&self) -> Vec<String> {
+        let mut flags = Vec::new();
+        let mut flag = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                flags.push(format!("--{name}={value}"));
+            }
+        };
+        flag("context", self.context.clone());
+        flag(
+            "kubeconfig",
+            self.kubeconfig.as_ref().map(|path| path.display().to_string()),
+        );
+        flag("as", self.impersonate.clone());
+        for group in &self.impersonate_groups {
+            flag("as-group", Some(group.clone()));
+        }
+        flags
+    }
 }
 
 /// `90s`, `15m`, `1h`, `45` (seconds).

@@ -126,22 +126,8 @@ impl Cluster {
 
     /// The flags that reach the same cluster with kubectl, as the same user.
     pub fn kubectl_flags(&self) -> Vec<String> {
-        let mut flags = Vec::new();
-        let mut flag = |name: &str, value: Option<String>| {
-            if let Some(value) = value {
-                flags.push(format!("--{name}={value}"));
-            }
-        };
-        flag("context", self.args.context.clone());
-        flag(
-            "kubeconfig",
-            self.args.kubeconfig.as_ref().map(|path| path.display().to_string()),
-        );
-        flag("as", self.args.impersonate.clone());
-        for group in &self.args.impersonate_groups {
-            flag("as-group", Some(group.clone()));
-        }
-        flag("namespace", Some(self.namespace.clone()));
+        let mut flags = self.args.kubectl_flags();
+        flags.push(format!("--namespace={}", self.namespace));
         flags
     }
 }

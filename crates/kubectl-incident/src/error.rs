@@ -10,6 +10,9 @@ pub enum Error {
     /// No usable kubeconfig.
     #[error("no usable kubeconfig: {0}. Name one with --kubeconfig or KUBECONFIG, and a context in it with --context")]
     Config(String),
+    /// kubectl itself cannot be started.
+    #[error("kubectl cannot be started: {0}. Install it, or put it on the PATH")]
+    NoKubectl(String),
     /// The API server did not answer.
     #[error(
         "{doing}: the API server does not answer ({cause}). Check the cluster of your context, or name another with --context"
@@ -77,6 +80,7 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Config(_) => "NoKubeconfig",
+            Self::NoKubectl(_) => "NoKubectl",
             Self::Unreachable { .. } => "Unreachable",
             Self::NotInstalled { .. } => "NotInstalled",
             Self::NotFound { .. } => "NotFound",
@@ -102,6 +106,7 @@ impl Error {
             Self::TimedOut(_) => exit::TIMED_OUT,
             Self::Interrupted => exit::INTERRUPTED,
             Self::Config(_)
+            | Self::NoKubectl(_)
             | Self::Unreachable { .. }
             | Self::NotInstalled { .. }
             | Self::Api { .. }

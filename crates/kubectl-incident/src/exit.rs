@@ -1,6 +1,7 @@
 //! The exit codes, which scripts may rely on. `kubectl incident --help` prints the same table; a test keeps them together.
 
 use firewatch_core::api::Outcome;
+use firewatch_core::diagnosis::Verdict;
 
 /// Done; for `watch` and `run`: the incident ended well (Remediated, NoActionRequired).
 pub const OK: u8 = 0;
@@ -26,13 +27,18 @@ pub const NOT_CARRIED_OUT: u8 = 11;
 pub const NOT_REPAIRED: u8 = 12;
 /// `run`: the incident ended, but not as the scenario expects.
 pub const UNEXPECTED: u8 = 20;
+/// `investigate`: a cause is shown.
+pub const FOUND: u8 = 30;
+/// `investigate`: something is wrong, or too little could be read, and no cause is shown.
+pub const UNEXPLAINED: u8 = 31;
 /// Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
 /// The table that `--help` prints.
 pub const HELP: &str = "\
 Exit codes:
-  0    done; watch, run: the incident ended well (Remediated, NoActionRequired)
+  0    done; watch, run: the incident ended well (Remediated, NoActionRequired);
+       investigate: nothing is wrong
   1    the cluster could not be reached, or answered with an error
   2    wrong arguments or files
   3    no such incident, approval or scenario
@@ -44,7 +50,18 @@ Exit codes:
   11   ended without being carried out: Rejected, Expired, Cancelled, Duplicate
   12   the repair did not help: RolledBack, RemediationFailed
   20   run: ended otherwise than the scenario expects
+  30   investigate: a cause is shown
+  31   investigate: something is wrong, or too little could be read, and no cause is shown
   130  interrupted";
+
+/// The code that tells a script what an investigation came to.
+pub fn for_verdict(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Healthy => OK,
+        Verdict::Found => FOUND,
+        Verdict::Unexplained => UNEXPLAINED,
+    }
+}
 
 /// The code that tells a script how an incident ended.
 pub fn for_outcome(outcome: Outcome) -> u8 {
@@ -75,6 +92,8 @@ mod tests {
             NOT_CARRIED_OUT,
             NOT_REPAIRED,
             UNEXPECTED,
+            FOUND,
+            UNEXPLAINED,
             INTERRUPTED,
         ] {
             assert!(

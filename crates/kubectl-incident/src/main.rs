@@ -31,6 +31,10 @@ async fn run(cli: &Cli) -> Result<u8> {
     {
         return commands::run::list(args);
     }
+    // It asks with kubectl, or nobody at all.
+    if let Command::Investigate(args) = &cli.command {
+        return Box::pin(commands::investigate::run(&cli.cluster, args)).await;
+    }
     let cluster = Cluster::connect(&cli.cluster).await?;
     match &cli.command {
         Command::List(args) => commands::list::run(&cluster, args).await,
@@ -41,5 +45,6 @@ async fn run(cli: &Cli) -> Result<u8> {
         Command::Report(args) => commands::report::run(&cluster, args).await,
         Command::Run(args) => Box::pin(commands::run::run(&cluster, args)).await,
         Command::Cancel(args) => commands::cancel::run(&cluster, args).await,
+        Command::Investigate(args) => Box::pin(commands::investigate::run(&cli.cluster, args)).await,
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod decide;
+pub mod investigate;
 pub mod list;
 pub mod report;
 pub mod run;

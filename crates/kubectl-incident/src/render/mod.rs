@@ -2,8 +2,10 @@
 //!
 //! Text that came from a cluster is cleaned of control characters here, so that a log line cannot drive a terminal.
 
+pub mod investigation;
 pub mod list;
 mod next;
+pub mod page;
 pub mod plan;
 pub mod show;
 pub mod style;

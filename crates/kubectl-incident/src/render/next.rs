@@ -19,7 +19,7 @@ pub(super) fn now(out: &mut Screen<'_>, status: &IncidentStatus) {
     } = out.view;
     let name = incident.name_any();
     let place = incident.namespace().map(|ns| format!(" -n {ns}")).unwrap_or_default();
-    out.lines.push(String::new());
+    out.page.lines.push(String::new());
     match status.phase {
         Phase::AwaitingApproval => {
             let expires = approval
@@ -49,8 +49,10 @@ pub(super) fn now(out: &mut Screen<'_>, status: &IncidentStatus) {
                 .and_then(|a| a.status.as_ref())
                 .and_then(|s| s.approve_command.as_deref())
             {
-                out.lines.push(palette.paint(Tone::Faint, "or, with plain kubectl:"));
-                out.lines.push(clean(line));
+                out.page
+                    .lines
+                    .push(palette.paint(Tone::Faint, "or, with plain kubectl:"));
+                out.page.lines.push(clean(line));
             }
         }
         Phase::Blocked => {

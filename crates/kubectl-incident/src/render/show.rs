@@ -8,14 +8,14 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::next;
+use super::page::{LABEL, Page, height};
 use super::plan::{self, Detail};
 use super::style::{Palette, Tone};
-use super::text::{clean, cut, since, span, width, wrap};
+use super::text::{clean, cut, since, span, wrap};
 use super::words::{outcome_tone, severity_tone};
 
 /// Lines of the screen.
 pub const LINES: usize = 40;
-const LABEL: usize = 10;
 
 /// What the screen is made from.
 #[derive(Clone, Copy, Debug)]
@@ -46,18 +46,10 @@ pub fn screen(view: View<'_>, full: bool) -> String {
     String::new()
 }
 
-/// Lines on the terminal, where a long command takes several.
-fn height(lines: &[String], columns: usize) -> usize {
-    lines
-        .iter()
-        .map(|line| width(line).div_ceil(columns.max(1)).max(1))
-        .sum()
-}
-
 fn render(view: View<'_>, detail: Detail) -> Vec<String> {
     let status = view.incident.status.clone().unwrap_or_default();
     let mut out = Screen {
-        lines: Vec::new(),
+        page: Page::new(view.columns, view.palette),
         view,
     };
     head(&mut out, &status, detail);
@@ -101,7 +93,7 @@ fn render(view: View<'_>, detail: Detail) -> Vec<String> {
                     .as_ref()
                     .is_some_and(|e| e.state == ExecutionState::Succeeded);
             for action in &plan.actions {
-                out.lines.extend(if done && detail != Detail::Full {
+                out.page.lines.extend(if done && detail != Detail::Full {
                     plan::done(action, view.columns, view.palette)
                 } else {
                     plan::action(action, detail, view.columns, view.palette)
@@ -155,12 +147,12 @@ fn render(view: View<'_>, detail: Detail) -> Vec<String> {
         }
     }
     next::now(&mut out, &status);
-    out.lines
+    out.page.lines
 }
 
 /// The lines so far.
 pub(super) struct Screen<'a> {
-    pub(super) lines: Vec<String>,
+    pub(super) page: Page,
     pub(super) view: View<'a>,
 }
 
@@ -181,28 +173,12 @@ impl Screen<'_> {
 
     /// The same, with at most so many lines.
     fn lines(&mut self, most: usize, label: &str, text: &str) {
-        let columns = self.view.columns.saturating_sub(LABEL);
-        let mut lines = wrap(text, columns);
-        if lines.len() > most {
-            lines.truncate(most);
-            if let Some(last) = lines.last_mut() {
-                *last = format!("{}…", cut(last, columns.saturating_sub(1)).trim_end_matches('…'));
-            }
-        }
-        for (number, line) in lines.into_iter().enumerate() {
-            self.raw(if number == 0 { label } else { "" }, &line);
-        }
+        self.page.text(most, label, text);
     }
 
     /// A labelled line, as it is.
     pub(super) fn raw(&mut self, label: &str, text: &str) {
-        let padded = format!("{label:<LABEL$}");
-        let line = format!("{}{text}", self.view.palette.paint(Tone::Strong, &padded));
-        self.lines.push(if label.is_empty() {
-            format!("{:LABEL$}{text}", "")
-        } else {
-            line
-        });
+        self.page.raw(label, text);
     }
 }
 
