@@ -2,7 +2,7 @@
 # CLUSTER=current: uses the cluster of the KUBECONFIG at hand instead of the local one. KEEP=1: tests leave theirs running.
 .DEFAULT_GOAL := help
 .PHONY: help build check test-core test-component test-e2e test test-full cluster-up cluster-down postgres-up postgres-down \
-	images install uninstall demo bench clean
+	images install uninstall demo bench docs record clean
 S := tests/cluster
 export CLUSTER KEEP
 
@@ -56,6 +56,12 @@ demo: ## The whole story, from nothing (DEMO_APPROVE=yes: without asking)
 
 bench: install ## Measures from apply to Diagnosed, beside bare sandbox Jobs of as many rounds; prints a table
 	eval "$$($S/env.sh)" && cargo run --locked --quiet --example bench_diagnosis
+
+docs: ## Writes docs/diagnosis.md from the analyzers' own documentation
+	cargo run --locked --quiet -p firewatch-core --example diagnosis_guide > docs/diagnosis.md
+
+record: ## Records the evidence of scenarios again, live (ONLY="crashloop cpu_spike"; without: all)
+	$S/record.sh $(ONLY)
 
 clean: cluster-down postgres-down ## Removes what was built and started; the cache of slow products stays
 	cargo clean

@@ -1,8 +1,9 @@
 //! The agents' runs, driven as the loop drives them, against a cluster that answers from a table.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use firewatch_core::agents::{AgentReport, AgentRun, AgentStep, MessageKind, commander};
 use firewatch_core::api::incident::{ApprovalMode, IncidentSpec};
@@ -12,17 +13,9 @@ use firewatch_core::diagnosis::{CaseFile, Verdict};
 use firewatch_core::sandbox::command::{Command, Resource, Scope};
 use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
 
-fn recorded(name: &str) -> Vec<Evidence> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(name)
-        .join("evidence.json");
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
 /// Both specialists in turn, each round answered from the recording, what it does not hold with `NotFound`.
 fn drive(name: &str, namespace: &str, target: &str) -> (CaseFile, Vec<AgentReport>, Vec<Command>) {
-    let recording = recorded(name);
+    let recording = common::recording(name).evidence;
     let now = recording.iter().map(|one| one.collected_at).max().unwrap();
     let target = ObjectName::namespaced("Deployment", namespace, target);
     let mut case = CaseFile::new(namespace, Some(target), now);
@@ -49,17 +42,17 @@ fn drive(name: &str, namespace: &str, target: &str) -> (CaseFile, Vec<AgentRepor
             }
         });
         for (agent, command) in wanted {
-            let known = recording.iter().find(|one| one.command == command);
+            let known = common::answer(&recording, &command);
             let evidence = Evidence {
                 id: format!("E{}", asked.len() + 1),
                 agent,
                 command: command.clone(),
                 argv: Vec::new(),
-                state: known.map_or(EvidenceState::NotFound, |one| one.state),
+                state: known.as_ref().map_or(EvidenceState::NotFound, |(state, _)| *state),
                 exit_code: Some(0),
                 duration_ms: 1,
                 collected_at: now,
-                output: known.map_or(String::new(), |one| one.output.clone()),
+                output: known.map_or(String::new(), |(_, output)| output),
                 sha256: String::new(),
             };
             case.add(&evidence);

@@ -1,43 +1,26 @@
 //! From recorded evidence to a plan: what is planned, what is not, and why.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::path::Path;
+mod common;
 
 use firewatch_core::agents::remediation_planner;
 use firewatch_core::api::status::PlanStatus;
-use firewatch_core::api::{ActionType, ObjectName, Risk};
+use firewatch_core::api::{ActionType, Risk};
 use firewatch_core::diagnosis::{CaseFile, Diagnosis, diagnose};
 use firewatch_core::remediation::plan::PlanningContext;
 use firewatch_core::remediation::verify::{is_taken_back, judge};
 use firewatch_core::remediation::{Action, assess};
-use firewatch_core::sandbox::evidence::Evidence;
 
 /// The recorded evidence of a scenario, as text in which `change` may differ.
 fn case(scenario: &str, change: impl Fn(String) -> String) -> (CaseFile, Diagnosis, String) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(scenario)
-        .join("evidence.json");
-    let mut all: Vec<Evidence> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    for one in &mut all {
+    let mut recording = common::recording(scenario);
+    for one in &mut recording.evidence {
         one.output = change(one.output.clone());
     }
-    let now = all.iter().map(|one| one.collected_at).max().unwrap();
-    let (namespace, name) = match scenario {
-        "crashloop" => ("checkout-1", "checkout"),
-        "memory_leak" => ("catalog-1", "catalog"),
-        "cpu_spike" => ("login-1", "login"),
-        "cascading_failure" => ("shop-1", "storefront"),
-        _ => ("search-1", "search"),
-    };
-    let case = CaseFile::from_evidence(
-        namespace,
-        Some(ObjectName::namespaced("Deployment", namespace, name)),
-        now,
-        &all,
-    );
+    let case = common::case(&recording, &recording.evidence);
     let diagnosis = diagnose(&case);
-    (case, diagnosis, namespace.to_owned())
+    let namespace = recording.header.namespace;
+    (case, diagnosis, namespace)
 }
 
 fn context(namespace: &str) -> PlanningContext {

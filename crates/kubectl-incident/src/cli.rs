@@ -202,6 +202,10 @@ pub struct RunArgs {
     /// No incident: repair by the scenario's own commands, with your kubectl, to see that scenario and health check are true.
     #[arg(long, conflicts_with = "yes")]
     pub by_hand: bool,
+    /// No incident: break the workload, read it with your kubectl, keep what was read in DIR/SCENARIO/recorded, and clean up. The
+    /// exit code tells whether the diagnosis is what the scenario expects.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["yes", "by_hand", "break_only"])]
+    pub record: Option<PathBuf>,
     /// How long the incident may take: `15m`.
     #[arg(long, value_parser = duration, default_value = "15m", value_name = "TIME")]
     pub timeout: Duration,

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
+use super::items;
+use super::objects::text;
 pub use super::objects::{Kind, Object, kind_of};
 use super::quantity;
 pub use super::records::{Entry, EventRecord, Gap, LogLine, LogRecord, Usage};
@@ -107,40 +109,31 @@ impl CaseFile {
     }
 
     fn add_objects(&mut self, evidence: &Evidence, resources: &[Resource], scope: &Scope, name: Option<&str>) {
-        let items = parse_items(&evidence.output);
         let mut seen = BTreeSet::new();
-        for value in items {
-            let kind = text(&value, &["kind"]);
-            if kind == "Event" {
-                if let Some(event) = event_record(&value, &evidence.id, &self.namespace) {
-                    let key = (event.object.clone(), event.reason.clone(), event.message.clone());
-                    // The same event, seen again later: its newest form counts.
-                    match self.event_at.get(&key).and_then(|at| self.events.get_mut(*at)) {
-                        Some(old) if old.evidence != event.evidence => *old = event,
-                        _ => {
-                            self.event_at.insert(key, self.events.len());
-                            self.events.push(event);
-                        }
-                    }
-                }
+        for text in items::objects(&evidence.output) {
+            if items::field(text, "kind") == Some("Event") {
+                self.add_event(text, &evidence.id);
                 continue;
             }
-            let object_name = text(&value, &["metadata", "name"]);
-            if kind.is_empty() || object_name.is_empty() {
+            let Some(read) = Object::read(text) else { continue };
+            if read.kind == "Event" {
+                self.add_event(text, &evidence.id);
                 continue;
             }
-            let namespace = text(&value, &["metadata", "namespace"]);
+            if read.kind.is_empty() || read.name.is_empty() {
+                continue;
+            }
             let key = ObjectName {
-                kind,
-                namespace: (!namespace.is_empty()).then_some(namespace),
-                name: object_name,
+                kind: read.kind,
+                namespace: (!read.namespace.is_empty()).then_some(read.namespace),
+                name: read.name,
             };
             seen.insert(key.clone());
             self.seen_in.entry(key.clone()).or_default().insert(evidence.id.clone());
             let entry = Entry {
-                uid: text(&value, &["metadata", "uid"]),
-                api_version: text(&value, &["apiVersion"]),
-                object: Object::from_value(value),
+                uid: read.uid,
+                api_version: read.api_version,
+                object: read.object,
                 evidence: evidence.id.clone(),
                 seen_at: evidence.collected_at,
             };
@@ -158,6 +151,24 @@ impl CaseFile {
                             Scope::Cluster => key.namespace.is_some(),
                         }
                 });
+            }
+        }
+    }
+
+    fn add_event(&mut self, text: &str, evidence: &str) {
+        let Some(event) = serde_json::from_str::<Value>(text)
+            .ok()
+            .and_then(|value| event_record(&value, evidence, &self.namespace))
+        else {
+            return;
+        };
+        let key = (event.object.clone(), event.reason.clone(), event.message.clone());
+        // The same event, seen again later: its newest form counts.
+        match self.event_at.get(&key).and_then(|at| self.events.get_mut(*at)) {
+            Some(old) if old.evidence != event.evidence => *old = event,
+            _ => {
+                self.event_at.insert(key, self.events.len());
+                self.events.push(event);
             }
         }
     }
@@ -303,56 +314,6 @@ impl CaseFile {
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps
     }
-}
-
-/// The objects of `kubectl get -o json`. Output that was cut is read as far as it is whole.
-fn parse_items(output: &str) -> Vec<Value> {
-    match serde_json::from_str::<Value>(output) {
-        Ok(Value::Object(mut map)) => match map.remove("items") {
-            Some(Value::Array(items)) => items,
-            Some(_) => Vec::new(),
-            None => vec![Value::Object(map)],
-        },
-        Ok(Value::Array(items)) => items,
-        Ok(_) => Vec::new(),
-        Err(_) => salvage(output),
-    }
-}
-
-/// Whole items of a list whose end is missing.
-fn salvage(output: &str) -> Vec<Value> {
-    let mut items = Vec::new();
-    let Some(mut rest) = output
-        .find("\"items\"")
-        .and_then(|at| output.get(at..))
-        .and_then(|tail| tail.find('[').and_then(|open| tail.get(open + 1..)))
-    else {
-        return items;
-    };
-    loop {
-        rest = rest.trim_start_matches([',', ' ', '\n', '\r', '\t']);
-        if !rest.starts_with('{') {
-            return items;
-        }
-        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
-        match stream.next() {
-            Some(Ok(value)) => {
-                items.push(value);
-                let used = stream.byte_offset();
-                rest = rest.get(used..).unwrap_or_default();
-            }
-            _ => return items,
-        }
-    }
-}
-
-/// A string inside JSON; empty where it is not there.
-fn text(value: &Value, path: &[&str]) -> String {
-    path.iter()
-        .try_fold(value, |value, key| value.get(key))
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
 }
 
 /// From either form of an event (`v1` and `events.k8s.io/v1`).

@@ -9,6 +9,8 @@ pub mod environment;
 pub mod facts;
 pub mod finding;
 pub mod graph;
+pub mod guide;
+mod items;
 pub mod logs;
 pub mod objects;
 pub mod quantity;

@@ -17,7 +17,42 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
+use super::items;
 use crate::sandbox::command::Resource;
+
+/// An object with what names it.
+pub(super) struct Read {
+    pub kind: String,
+    pub api_version: String,
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+    pub object: Object,
+}
+
+impl Read {
+    /// Whatever is JSON, as far as it names itself.
+    fn tolerant(json: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(json).ok()?;
+        Some(Self {
+            kind: text(&value, &["kind"]),
+            api_version: text(&value, &["apiVersion"]),
+            name: text(&value, &["metadata", "name"]),
+            namespace: text(&value, &["metadata", "namespace"]),
+            uid: text(&value, &["metadata", "uid"]),
+            object: Object::from_value(value),
+        })
+    }
+}
+
+/// A string inside JSON; empty where it is not there.
+pub(super) fn text(value: &Value, path: &[&str]) -> String {
+    path.iter()
+        .try_fold(value, |value, key| value.get(key))
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
+}
 
 macro_rules! objects {
     ($($kind:ident($type:ty)),* $(,)?) => {
@@ -45,6 +80,31 @@ macro_rules! objects {
                         Err(error) => Self::Unknown { value: Box::new(value), error: Some(error.to_string()) },
                     },)*
                     _ => Self::Unknown { value: Box::new(value), error: None },
+                }
+            }
+
+            /// One object's text, parsed once where it is what its kind says; none where it is no object at all.
+            pub(super) fn read(text: &str) -> Option<Read> {
+                let typed = match items::field(text, "kind").unwrap_or_default() {
+                    $(stringify!($kind) => serde_json::from_str::<$type>(text).ok().map(|object| Self::$kind(Box::new(object))),)*
+                    _ => None,
+                };
+                let metadata = typed.as_ref().and_then(Self::metadata);
+                let (Some(object), Some(metadata)) = (&typed, metadata) else { return Read::tolerant(text) };
+                Some(Read {
+                    kind: object.kind_name().to_owned(),
+                    api_version: items::field(text, "apiVersion").unwrap_or_default().to_owned(),
+                    name: metadata.name.clone().unwrap_or_default(),
+                    namespace: metadata.namespace.clone().unwrap_or_default(),
+                    uid: metadata.uid.clone().unwrap_or_default(),
+                    object: typed?,
+                })
+            }
+
+            fn kind_name(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(_) => stringify!($kind),)*
+                    Self::Unknown { .. } => "",
                 }
             }
 

@@ -11,6 +11,7 @@ use crate::api::ObjectName;
 use crate::api::status::{FindingStatus, PlanStatus, Review, RootCauseStatus};
 use crate::diagnosis::standing::{Level, Standing, standings};
 use crate::diagnosis::{Finding, RootCause, Verdict, show};
+use crate::sandbox::command::{Command, Resource};
 use crate::sandbox::evidence::EvidenceState;
 use crate::text::clip;
 
@@ -140,8 +141,7 @@ pub fn document(conclusion: &Conclusion) -> InvestigationDocument {
 }
 
 /// Whether each kind of a refused list was asked again by itself.
-fn is_made_up_for(conclusion: &Conclusion, command: &crate::sandbox::command::Command) -> bool {
-    use crate::sandbox::command::Command;
+fn is_made_up_for(conclusion: &Conclusion, command: &Command) -> bool {
     match command {
         Command::Get {
             resources,
@@ -168,9 +168,14 @@ fn statement(conclusion: &Conclusion) -> String {
     );
     match (&conclusion.diagnosis.root_cause, conclusion.diagnosis.verdict) {
         (Some(root), _) => root.finding.summary.clone(),
-        (None, Verdict::Healthy) => format!("nothing is wrong with {about}"),
+        (None, Verdict::Healthy) => format!("{about} is healthy: nothing is wrong"),
         (None, _) => match conclusion.diagnosis.findings.first() {
             Some(finding) => format!("the cause is not shown; seen: {}", finding.summary),
+            None if conclusion.case.entries().all(|(name, _)| name.kind != "Pod")
+                && conclusion.case.complete_list(Resource::Pods).is_some() =>
+            {
+                format!("nothing runs in {about}")
+            }
             None => format!("too little could be read of {about} to tell"),
         },
     }

@@ -2,23 +2,27 @@
 //! puts the plan before the person, and checks that the workload is really well again. Cleans up, also after Ctrl-C.
 
 use std::io::IsTerminal;
+use std::path::Path;
+use std::time::Duration;
 
-use firewatch_core::api::{ApprovalState, Incident, Outcome, Phase};
+use firewatch_core::api::{ApprovalState, Incident, ObjectName, Outcome, Phase};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::PostParams;
 use serde::Serialize;
 
-use super::{columns, confirmed, decide, interactive, print, report, serialised, watch};
+use super::{columns, confirmed, decide, interactive, investigate, print, report, serialised, watch};
 use crate::cli::RunArgs;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::exit;
+use crate::kubectl::Kubectl;
+use crate::recordings;
 use crate::render::style::{Palette, Tone};
 use crate::render::text::shell;
 use crate::render::watch::news;
 use crate::scenario::files::Library;
-use crate::scenario::{Scenario, apply, check};
+use crate::scenario::{Scenario, apply, check, replayed};
 
 /// What a run came to.
 #[derive(Serialize, Debug)]
@@ -58,7 +62,9 @@ pub async fn run(cluster: &Cluster, args: &RunArgs) -> Result<u8> {
     let namespace = if cluster.namespace_given {
         cluster.namespace.clone()
     } else {
-        scenario.namespace.replace("{id}", &id)
+        // A recording has the same names each time.
+        let id = if args.record.is_some() { "1" } else { &id };
+        scenario.namespace.replace("{id}", id)
     };
     let cluster = cluster.in_namespace(&namespace);
 
@@ -73,6 +79,7 @@ pub async fn run(cluster: &Cluster, args: &RunArgs) -> Result<u8> {
     );
     if made
         && !args.by_hand
+        && args.record.is_none()
         && let Err(error) = apply::opt_in(&cluster).await
     {
         say(
@@ -173,6 +180,10 @@ async fn play(cluster: &Cluster, library: &Library, scenario: &Scenario, args: &
         );
         return Ok(summary);
     }
+    if let Some(directory) = &args.record {
+        summary.differences = record(cluster, library, scenario, directory).await?;
+        return Ok(summary);
+    }
     if args.by_hand {
         by_hand(cluster, scenario).await?;
     } else {
@@ -208,14 +219,45 @@ async fn play(cluster: &Cluster, library: &Library, scenario: &Scenario, args: &
     Ok(summary)
 }
 
-async fn create(cluster: &Cluster, library: &Library, scenario: &Scenario) -> Result<Incident> {
+/// Keeps what an investigation reads, and says what differs from the expectation.
+async fn record(cluster: &Cluster, library: &Library, scenario: &Scenario, directory: &Path) -> Result<Vec<String>> {
+    let spec = incident(library, scenario)?.spec;
+    let target = spec
+        .target
+        .map(|target| ObjectName::namespaced(target.kind, cluster.namespace.clone(), target.name));
+    // The namespace is part of each command.
+    let flags = cluster
+        .kubectl_flags()
+        .into_iter()
+        .filter(|flag| !flag.starts_with("--namespace="))
+        .collect();
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(2);
+    let kubectl = Kubectl::new("kubectl", flags, Duration::from_secs(15), deadline);
+    let conclusion = investigate::read(&kubectl, &cluster.namespace, target).await?;
+    let path = recordings::write(&directory.join(&scenario.name).join("recorded"), &conclusion)?;
+    let size = std::fs::metadata(&path).map_or(0, |file| file.len());
+    say(
+        &format!(
+            "{}: {} pieces of evidence, {size} bytes",
+            path.display(),
+            conclusion.evidence.len()
+        ),
+        Tone::Strong,
+    );
+    Ok(scenario.expected.differences(&replayed::status(&conclusion)))
+}
+
+fn incident(library: &Library, scenario: &Scenario) -> Result<Incident> {
     let object = library
         .objects(&scenario.name, "incident.yaml")?
         .into_iter()
         .next()
         .unwrap_or_default();
-    let incident: Incident = serde_json::from_value(object)
-        .map_err(|e| Error::Input(format!("scenarios/{}/incident.yaml: {e}", scenario.name)))?;
+    serde_json::from_value(object).map_err(|e| Error::Input(format!("scenarios/{}/incident.yaml: {e}", scenario.name)))
+}
+
+async fn create(cluster: &Cluster, library: &Library, scenario: &Scenario) -> Result<Incident> {
+    let incident = incident(library, scenario)?;
     say(
         &format!("incident {}: {}", incident.name_any(), incident.spec.title),
         Tone::Strong,

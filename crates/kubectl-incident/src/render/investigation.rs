@@ -72,7 +72,7 @@ fn render(document: &InvestigationDocument, detail: Detail, columns: usize, pale
     }
     for (number, standing) in document.workloads.iter().take(entries).enumerate() {
         page.raw(
-            if number == 0 { "IN TROUBLE" } else { "" },
+            if number == 0 { "TROUBLE" } else { "" },
             &cut(&stands(standing), columns.saturating_sub(LABEL)),
         );
     }
@@ -89,7 +89,7 @@ fn render(document: &InvestigationDocument, detail: Detail, columns: usize, pale
     }
     let alternatives = document.cause.iter().flat_map(|cause| &cause.alternatives);
     for (number, text) in alternatives.take(2).enumerate() {
-        page.text(lines.min(2), if number == 0 { "RATHER NOT" } else { "" }, text);
+        page.text(lines.min(2), if number == 0 { "NOT" } else { "" }, text);
     }
     for (number, step) in next_steps(document).take(entries).enumerate() {
         page.text(lines, if number == 0 { "NEXT" } else { "" }, step);

@@ -5,6 +5,7 @@
 pub mod apply;
 pub mod check;
 pub mod files;
+pub mod replayed;
 
 use firewatch_core::api::{ActionType, Outcome};
 use serde::Deserialize;

@@ -1,0 +1,221 @@
+//! How long it takes to analyse a namespace of 50, 500 and 5,000 pods with four events for each pod: from the recorded text to the
+//! diagnosis. Generated data with one real fault. `make bench-analysis`.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use firewatch_core::api::Role;
+use firewatch_core::diagnosis::{CaseFile, Verdict, diagnose, questions};
+use firewatch_core::sandbox::command::{Command, Resource, Scope};
+use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+const NOW: &str = "2026-03-01T12:00:00Z";
+const NAMESPACE: &str = "plant";
+/// Pods of one Deployment.
+const EACH: usize = 10;
+
+fn evidence(id: usize, command: Command, output: String) -> Evidence {
+    Evidence {
+        id: format!("E{id}"),
+        agent: Role::SreInvestigator,
+        command,
+        argv: Vec::new(),
+        state: EvidenceState::Complete,
+        exit_code: Some(0),
+        duration_ms: 1,
+        collected_at: NOW.parse().unwrap(),
+        output,
+        sha256: String::new(),
+    }
+}
+
+fn metadata(name: &str, app: &str, owner: Option<(&str, &str)>) -> Value {
+    let owners: Vec<Value> = owner
+        .into_iter()
+        .map(|(kind, name)| {
+            json!({ "apiVersion": "apps/v1", "kind": kind, "name": name, "uid": format!("uid-{name}"), "controller": true })
+        })
+        .collect();
+    json!({
+        "name": name, "namespace": NAMESPACE, "uid": format!("uid-{name}"), "resourceVersion": "1",
+        "creationTimestamp": "2026-03-01T08:00:00Z",
+        "labels": { "app": app, "tier": "backend", "pod-template-hash": "7c9d5b" },
+        "annotations": { "deployment.kubernetes.io/revision": "2" },
+        "ownerReferences": owners,
+        "managedFields": [{ "manager": "kube-controller-manager", "operation": "Update", "time": "2026-03-01T08:00:00Z" }],
+    })
+}
+
+fn template(app: &str, image: &str) -> Value {
+    json!({
+        "metadata": { "labels": { "app": app, "tier": "backend", "pod-template-hash": "7c9d5b" } },
+        "spec": {
+            "containers": [{
+                "name": "app", "image": image, "ports": [{ "containerPort": 8080, "name": "http" }],
+                "env": [
+                    { "name": "UPSTREAM", "value": "http://app-0:80" },
+                    { "name": "LEVEL", "valueFrom": { "configMapKeyRef": { "name": format!("{app}-settings"), "key": "level" } } },
+                ],
+                "resources": { "requests": { "cpu": "100m", "memory": "64Mi" }, "limits": { "memory": "128Mi" } },
+                "readinessProbe": { "httpGet": { "path": "/healthz", "port": "http" }, "periodSeconds": 5 },
+                "livenessProbe": { "httpGet": { "path": "/healthz", "port": "http" }, "periodSeconds": 10 },
+                "volumeMounts": [{ "name": "settings", "mountPath": "/etc/app" }],
+            }],
+            "volumes": [{ "name": "settings", "configMap": { "name": format!("{app}-settings") } }],
+            "serviceAccountName": "default", "restartPolicy": "Always", "terminationGracePeriodSeconds": 30,
+        },
+    })
+}
+
+fn pod(app: &str, number: usize, well: bool) -> Value {
+    let mut spec = template(app, "registry.example/app:1.8.2")["spec"].clone();
+    spec["nodeName"] = json!(format!("node-{}", number % 40));
+    let ready = if well { "True" } else { "False" };
+    let state = if well {
+        json!({ "running": { "startedAt": "2026-03-01T08:00:05Z" } })
+    } else {
+        json!({ "waiting": { "reason": "CreateContainerConfigError", "message": format!("configmap \"{app}-settings\" not found") } })
+    };
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": metadata(&format!("{app}-7c9d5b-{number}"), app, Some(("ReplicaSet", &format!("{app}-7c9d5b")))),
+        "spec": spec,
+        "status": {
+            "phase": if well { "Running" } else { "Pending" }, "podIP": format!("10.0.{}.{}", number / 250, number % 250),
+            "startTime": "2026-03-01T08:00:01Z",
+            "conditions": [
+                { "type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-03-01T08:00:00Z" },
+                { "type": "Initialized", "status": "True", "lastTransitionTime": "2026-03-01T08:00:01Z" },
+                { "type": "ContainersReady", "status": ready, "lastTransitionTime": "2026-03-01T08:00:09Z" },
+                { "type": "Ready", "status": ready, "lastTransitionTime": "2026-03-01T08:00:09Z" },
+            ],
+            "containerStatuses": [{
+                "name": "app", "image": "registry.example/app:1.8.2", "imageID": "registry.example/app@sha256:00", "ready": well,
+                "restartCount": 0, "started": well, "state": state, "lastState": {},
+            }],
+        },
+    })
+}
+
+fn application(number: usize, pods: usize, well: bool) -> Vec<Value> {
+    let app = format!("app-{number}");
+    let ready = if well { pods } else { 0 };
+    let mut objects = vec![
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata(&app, &app, None),
+            "spec": { "replicas": pods, "selector": { "matchLabels": { "app": app } }, "template": template(&app, "registry.example/app:1.8.2") },
+            "status": { "replicas": pods, "readyReplicas": ready, "availableReplicas": ready, "updatedReplicas": pods, "observedGeneration": 1 },
+        }),
+        json!({
+            "apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": metadata(&format!("{app}-7c9d5b"), &app, Some(("Deployment", &app))),
+            "spec": { "replicas": pods, "selector": { "matchLabels": { "app": app } }, "template": template(&app, "registry.example/app:1.8.2") },
+            "status": { "replicas": pods, "readyReplicas": ready },
+        }),
+        json!({
+            "apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": metadata(&format!("{app}-6b8c4a"), &app, Some(("Deployment", &app))),
+            "spec": { "replicas": 0, "selector": { "matchLabels": { "app": app } }, "template": template(&app, "registry.example/app:1.8.1") },
+            "status": { "replicas": 0 },
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": metadata(&app, &app, None),
+            "spec": { "selector": { "app": app }, "ports": [{ "name": "http", "port": 80, "targetPort": "http" }] },
+        }),
+    ];
+    if well {
+        objects.push(json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(&format!("{app}-settings"), &app, None),
+            "data": { "level": "info" },
+        }));
+    }
+    objects.extend((0..pods).map(|n| pod(&app, n, well)));
+    objects
+}
+
+/// One event each of the four that every pod has.
+fn events(app: &str, number: usize) -> Vec<Value> {
+    let name = format!("{app}-7c9d5b-{number}");
+    ["Scheduled", "Pulled", "Created", "Started"]
+        .into_iter()
+        .map(|reason| {
+            json!({
+                "apiVersion": "v1", "kind": "Event", "metadata": { "name": format!("{name}.{reason}"), "namespace": NAMESPACE },
+                "involvedObject": { "kind": "Pod", "namespace": NAMESPACE, "name": name, "uid": format!("uid-{name}") },
+                "reason": reason, "type": "Normal", "count": 1, "message": format!("{reason} container app of {name}"),
+                "firstTimestamp": "2026-03-01T08:00:03Z", "lastTimestamp": "2026-03-01T08:00:03Z",
+            })
+        })
+        .collect()
+}
+
+/// A recorded namespace of that many pods, of which the last application has no ConfigMap.
+fn namespace(pods: usize) -> Vec<Evidence> {
+    let applications = pods / EACH;
+    let mut objects = Vec::new();
+    let mut happened = Vec::new();
+    for number in 0..applications {
+        objects.extend(application(number, EACH, number + 1 < applications));
+        for pod in 0..EACH {
+            happened.extend(events(&format!("app-{number}"), pod));
+        }
+    }
+    let list = |items: Vec<Value>| json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string();
+    let get = |resources: Vec<Resource>, scope: Scope| Command::Get {
+        resources,
+        scope,
+        name: None,
+    };
+    let own = || Scope::Namespace(NAMESPACE.to_owned());
+    let kinds = questions::NAMESPACE_KINDS
+        .iter()
+        .copied()
+        .filter(|kind| *kind != Resource::Events)
+        .collect();
+    vec![
+        evidence(1, get(kinds, own()), list(objects)),
+        evidence(2, get(vec![Resource::Events], own()), list(happened)),
+        evidence(
+            3,
+            get(questions::CLUSTER_KINDS.to_vec(), Scope::Cluster),
+            list(Vec::new()),
+        ),
+        evidence(
+            4,
+            Command::TopPods {
+                namespace: NAMESPACE.to_owned(),
+            },
+            String::new(),
+        ),
+    ]
+}
+
+fn case(evidence: &[Evidence]) -> CaseFile {
+    let now: Timestamp = NOW.parse().unwrap();
+    CaseFile::from_evidence(NAMESPACE, None, now, evidence)
+}
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .sample_size(10)
+        .without_plots()
+        .configure_from_args();
+    let mut group = criterion.benchmark_group("namespace");
+    for pods in [50, 500, 5000] {
+        let evidence = namespace(pods);
+        let read = case(&evidence);
+        let diagnosis = diagnose(&read);
+        assert_eq!(diagnosis.verdict, Verdict::Found, "{:?}", diagnosis.next_steps);
+        group.throughput(Throughput::Elements(pods as u64));
+        group.bench_with_input(BenchmarkId::new("read", pods), &evidence, |b, evidence| {
+            b.iter(|| black_box(case(evidence)));
+        });
+        group.bench_with_input(BenchmarkId::new("diagnose", pods), &read, |b, read| {
+            b.iter(|| black_box(diagnose(read)));
+        });
+    }
+    group.finish();
+}
