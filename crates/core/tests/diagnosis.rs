@@ -375,7 +375,7 @@ fn what_the_kubelet_says_of_a_start_is_the_cause() {
         (
             "InvalidImageName",
             "couldn't parse image name",
-            "ImagePullFailed",
+            "ImageNameInvalid",
             "not a valid image reference",
         ),
         (

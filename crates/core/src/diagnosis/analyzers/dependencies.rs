@@ -57,6 +57,18 @@ pub(super) const CAUSES: &[KnownCause] = &[
         "A cluster DNS that is down: then no name resolves.",
     ),
     known(
+        "ExternalNameWrong",
+        "A Service is an alias (ExternalName) for a host that does not resolve.",
+        "The caller's log, the Service.",
+        "A Service that does not exist.",
+    ),
+    known(
+        "WrongDnsPolicy",
+        "The pods do not ask the cluster's DNS (dnsPolicy), so names of Services do not resolve.",
+        "The caller's log, the pod's dnsPolicy and hostNetwork, the Service that exists.",
+        "A NetworkPolicy that lets no lookups out; a cluster DNS that is down.",
+    ),
+    known(
         "NetworkPolicyBlocks",
         "A NetworkPolicy forbids the call to pods that are ready.",
         "The caller's log, the policies, labels of both sides.",
@@ -106,12 +118,19 @@ fn judge(
     let what = verb(group.signature);
     let quoted = clip(&group.sample, 200);
     let often = u8::from(group.count > 2);
+    if let Some(finding) = super::network::blocked(view, workload, group, evidence, destination) {
+        return finding;
+    }
+    if let Some(wrong) = super::names::misspelt(view, group) {
+        let hint = format!("; {} exists and is called {}", wrong.service, wrong.right);
+        return wrong_host(view, workload, container, group, evidence, &wrong.host, Some(hint));
+    }
+    if let Some(finding) = super::names::unresolved(view, workload, group, evidence, destination) {
+        return finding;
+    }
     match destination {
         Destination::Service(service) => {
             if let Some(finding) = wrong_port(view, workload, container, group, evidence, service) {
-                return finding;
-            }
-            if let Some(finding) = super::network::blocked(view, workload, group, evidence, service) {
                 return finding;
             }
             let depth = if group.signature == Signature::AuthFailed {
@@ -159,7 +178,7 @@ fn judge(
             .done()
         }
         Destination::UnknownService(name) if group.signature == Signature::Dns => {
-            wrong_host(view, workload, container, group, evidence, name)
+            wrong_host(view, workload, container, group, evidence, name, None)
         }
         Destination::UnknownService(name) => claim(
             "DependencyUnreachable",
@@ -353,15 +372,16 @@ fn wrong_host(
     group: &Group,
     evidence: &str,
     name: &str,
+    spelling: Option<String>,
 ) -> Finding {
     let case = view.facts.case;
     let list = case.complete_list(Resource::Services);
     let services = view.facts.services.iter().map(|service| service.name.name.as_str());
     let near = closest(name, services);
-    let hint = if near.is_empty() {
-        String::new()
-    } else {
-        format!("; Service {} exists", near.join(" and "))
+    let hint = match spelling {
+        Some(spelling) => spelling,
+        None if near.is_empty() => String::new(),
+        None => format!("; Service {} exists", near.join(" and ")),
     };
     // Where the name stands: a variable of the container.
     let env = workload
@@ -403,7 +423,7 @@ fn wrong_host(
         1 + u8::from(variable.is_some()) + u8::from(group.count > 2),
     )
     .says(format!(
-        "the hostname {name}{place} that {} calls does not resolve in DNS: the namespace has no such Service{hint}",
+        "the hostname {name}{place} that {} calls does not resolve in DNS: there is no such Service{hint}",
         workload.name
     ))
     .cites([evidence, workload.evidence].into_iter().chain(list))

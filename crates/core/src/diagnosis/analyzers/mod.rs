@@ -5,9 +5,12 @@ mod autoscaling;
 mod cpu;
 mod crash;
 mod dependencies;
+mod evictions;
 mod images;
+mod ingresses;
 mod jobs;
 mod memory;
+mod names;
 mod network;
 mod nodes;
 mod pods;
@@ -22,6 +25,10 @@ mod settings;
 mod signatures;
 mod start;
 mod storage;
+mod surroundings;
+mod unplaced;
+mod values;
+mod volumes;
 mod waits;
 
 use k8s_openapi::jiff::Timestamp;
@@ -92,7 +99,7 @@ pub const ALL: &[Analyzer] = &[
     Analyzer {
         name: "pods",
         role: Role::SreInvestigator,
-        explains: "pods that are not ready, restart, wait, were evicted or do not go away",
+        explains: "pods that are not ready, restart, are held by a readiness gate or do not go away",
         causes: pods::CAUSES,
         run: pods::analyze,
     },
@@ -132,6 +139,20 @@ pub const ALL: &[Analyzer] = &[
         run: scheduling::analyze,
     },
     Analyzer {
+        name: "unplaced",
+        role: Role::SreInvestigator,
+        explains: "pods that no scheduler takes up, that a kubelet refuses, or that had to make room",
+        causes: unplaced::CAUSES,
+        run: unplaced::analyze,
+    },
+    Analyzer {
+        name: "evictions",
+        role: Role::SreInvestigator,
+        explains: "pods that the kubelet took off their node",
+        causes: evictions::CAUSES,
+        run: evictions::analyze,
+    },
+    Analyzer {
         name: "storage",
         role: Role::SreInvestigator,
         explains: "claims that are not bound, classes that do not exist, volumes that do not mount",
@@ -148,9 +169,16 @@ pub const ALL: &[Analyzer] = &[
     Analyzer {
         name: "services",
         role: Role::SreInvestigator,
-        explains: "Services that select nothing or the wrong port, workloads scaled to nothing, Ingresses without backend",
+        explains: "Services that select nothing or the wrong port or get no address, workloads scaled to nothing",
         causes: services::CAUSES,
         run: services::analyze,
+    },
+    Analyzer {
+        name: "ingresses",
+        role: Role::SreInvestigator,
+        explains: "Ingresses without their Service, its port or their class",
+        causes: ingresses::CAUSES,
+        run: ingresses::analyze,
     },
     Analyzer {
         name: "memory",
@@ -200,6 +228,27 @@ pub const ALL: &[Analyzer] = &[
         explains: "settings that the program's log calls missing, and where a value for them is known",
         causes: settings::CAUSES,
         run: settings::analyze,
+    },
+    Analyzer {
+        name: "values",
+        role: Role::CodeAnalyst,
+        explains: "settings whose value the program cannot read, that were not expanded, or that changed after the start",
+        causes: values::CAUSES,
+        run: values::analyze,
+    },
+    Analyzer {
+        name: "volumes",
+        role: Role::CodeAnalyst,
+        explains: "files and directories that the program's log names, by the volume that they lie on",
+        causes: volumes::CAUSES,
+        run: volumes::analyze,
+    },
+    Analyzer {
+        name: "surroundings",
+        role: Role::CodeAnalyst,
+        explains: "what a program lacks around it: line endings, locale, time zone, clock, shared memory, process limits, a token",
+        causes: surroundings::CAUSES,
+        run: surroundings::analyze,
     },
     Analyzer {
         name: "dependencies",
@@ -379,7 +428,8 @@ mod tests {
     fn source(name: &str) -> String {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/diagnosis/analyzers");
         let files: &[&str] = match name {
-            "dependencies" => &["dependencies", "network"],
+            "dependencies" => &["dependencies", "network", "names"],
+            "scheduling" => &["scheduling", "scheduling/reasons"],
             _ => &[name],
         };
         let whole: String = files

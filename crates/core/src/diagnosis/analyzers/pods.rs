@@ -1,4 +1,4 @@
-//! Symptoms of pods: not ready, restarting, evicted, not going away. What they suffer from is for the other analyzers to say.
+//! Symptoms of pods: not ready, restarting, held by a readiness gate, not going away. What they suffer from is for the other analyzers to say.
 //!
 //! Evidence: pod and workload status. Looks alike: a rollout that is only starting (young pods without any error are left alone), and
 //! restarts of long ago that have ended.
@@ -30,10 +30,10 @@ pub(super) const CAUSES: &[KnownCause] = &[
         "Restarts of long ago in a pod that is ready since.",
     ),
     known(
-        "Evicted",
-        "The kubelet took pods off their node to free memory, disk or process ids.",
-        "Pods with reason Evicted and the kubelet's message.",
-        "Exit code 137 of a memory kill: that container has reason OOMKilled. One pod that was evicted and has been replaced.",
+        "ReadinessGateNotMet",
+        "The pod's containers are ready, and a readiness gate of the pod is not: what should set its condition does not.",
+        "spec.readinessGates, condition Ready with reason ReadinessGatesNotReady.",
+        "A readiness probe that fails.",
     ),
     known(
         "StuckTerminating",
@@ -50,7 +50,7 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
     for workload in &view.facts.workloads {
         found.extend(not_ready(workload, now));
         found.extend(restarting(workload, now));
-        found.extend(evicted(workload));
+        found.extend(gates(workload));
         found.extend(stuck(workload, now));
     }
     found
@@ -128,39 +128,31 @@ fn restarting(workload: &Workload<'_>, now: Timestamp) -> Option<Finding> {
     )
 }
 
-fn evicted(workload: &Workload<'_>) -> Option<Finding> {
-    let gone: Vec<&PodFacts<'_>> = workload
-        .pods
-        .iter()
-        .filter(|pod| pod.pod.status.as_ref().and_then(|status| status.reason.as_deref()) == Some("Evicted"))
-        .collect();
-    let first = gone.first()?;
-    // Evicted once and replaced by pods that serve: over.
-    if workload
-        .desired
-        .is_some_and(|desired| workload.ready() >= usize::try_from(desired).unwrap_or(0))
-        && gone.len() < 2
-    {
-        return None;
-    }
-    let message = first
-        .pod
-        .status
-        .as_ref()
-        .and_then(|status| status.message.as_deref())
-        .unwrap_or("no reason given");
+/// Containers are ready, and something outside the pod has not agreed.
+fn gates(workload: &Workload<'_>) -> Option<Finding> {
+    let (pod, gate) = workload.pods.iter().filter(|pod| !pod.is_going()).find_map(|pod| {
+        let gates = pod.pod.spec.as_ref()?.readiness_gates.as_ref()?;
+        let inside = pod
+            .condition("ContainersReady")
+            .is_some_and(|(status, _)| status == "True");
+        let unmet = gates.iter().find(|gate| {
+            pod.condition(&gate.condition_type)
+                .is_none_or(|(status, _)| status != "True")
+        })?;
+        (inside && !pod.is_ready()).then_some((pod, unmet.condition_type.as_str()))
+    })?;
+    let state = pod
+        .condition(gate)
+        .map_or("is set by nobody".to_owned(), |(status, _)| format!("is {status}"));
     Some(
-        claim("Evicted", &workload.name, Depth::Fault, Basis::Stated, 1)
+        claim("ReadinessGateNotMet", &workload.name, Depth::Fault, Basis::Stated, 1)
             .says(format!(
-                "{} pods of {} were evicted: {}",
-                gone.len(),
-                workload.name,
-                crate::text::clip(message, 300)
+                "pods of {} are not ready although their containers are: the condition of their readiness gate {gate} {state}",
+                workload.name
             ))
-            .cites(gone.iter().map(|pod| pod.evidence))
-            .manual(
-                "give the pods requests (or ephemeral-storage limits) that match what they use, or relieve the node",
-            )
+            .cites([pod.evidence, workload.evidence])
+            .since(pod.condition("ContainersReady").and_then(|(_, at)| at))
+            .manual(format!("see why the controller that sets the condition {gate} does not (a load balancer's controller, its health check), or remove the readiness gate"))
             .done(),
     )
 }

@@ -4,7 +4,9 @@
 
 use std::sync::LazyLock;
 
-use k8s_openapi::api::core::v1::ResourceQuota;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota, ServiceAccount};
+use k8s_openapi::jiff::Timestamp;
 use regex::Regex;
 
 use super::{KnownCause, View, claim, known};
@@ -14,6 +16,8 @@ use crate::diagnosis::facts::Workload;
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::quantity;
 use crate::diagnosis::remedy::Remedy;
+use crate::diagnosis::similar::closest;
+use crate::sandbox::command::Resource;
 use crate::text::clip;
 
 static QUOTA: LazyLock<Option<Regex>> =
@@ -43,9 +47,45 @@ pub(super) const CAUSES: &[KnownCause] = &[
     ),
     known(
         "RefusedByWebhook",
-        "An admission webhook refuses the pods or does not answer.",
-        "FailedCreate events.",
-        "A refusal of the API server itself.",
+        "An admission webhook refuses the pods.",
+        "FailedCreate events: admission webhook denied the request.",
+        "A webhook that does not answer (WebhookFails).",
+    ),
+    known(
+        "WebhookFails",
+        "An admission webhook does not answer, so nothing can be made.",
+        "FailedCreate events: failed calling webhook, with the reason (refused, no endpoints, certificate, deadline).",
+        "A webhook that answers and refuses.",
+    ),
+    known(
+        "RefusedByAdmissionPolicy",
+        "A ValidatingAdmissionPolicy refuses the pods.",
+        "FailedCreate events that name policy and binding.",
+        "A webhook's refusal.",
+    ),
+    known(
+        "NamespaceTerminating",
+        "The namespace is being deleted, so nothing can be made in it.",
+        "FailedCreate events: because it is being terminated.",
+        "A pod that is being deleted.",
+    ),
+    known(
+        "RequestsAboveLimits",
+        "A request is above its limit, often one that a LimitRange has filled in.",
+        "FailedCreate events: must be less than or equal to; the LimitRange.",
+        "A LimitRange's maximum that is exceeded.",
+    ),
+    known(
+        "PriorityClassMissing",
+        "The pods name a PriorityClass that does not exist.",
+        "FailedCreate events: no PriorityClass with name.",
+        "Preemption by pods of a higher priority.",
+    ),
+    known(
+        "RuntimeClassMissing",
+        "The pods name a RuntimeClass that does not exist.",
+        "FailedCreate events: RuntimeClass not found.",
+        "A RuntimeClass whose handler the node does not have: then the sandbox fails.",
     ),
     known(
         "LimitRangeViolated",
@@ -86,12 +126,21 @@ fn judge(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         .facts
         .events_around(workload)
         .filter(|event| event.reason == "FailedCreate" && event.warning)
-        .max_by_key(|event| (event.last, event.count))?;
-    let message = event.message.as_str();
-    let cited = [event.evidence.as_str(), workload.evidence];
+        .max_by_key(|event| (event.last, event.count));
+    // Events last an hour; the controller's condition stays.
+    let refusal = match event {
+        Some(event) => Refusal {
+            message: &event.message,
+            evidence: &event.evidence,
+            first: event.first,
+        },
+        None => condition(view, workload)?,
+    };
+    let message = refusal.message;
+    let cited = [refusal.evidence, workload.evidence];
     if let Some(captures) = QUOTA.as_ref().and_then(|regex| regex.captures(message)) {
         let part = |n: usize| captures.get(n).map_or("", |m| m.as_str().trim_end_matches(','));
-        return Some(quota(view, workload, part(1), part(2), part(3), part(4), event));
+        return Some(quota(view, workload, part(1), part(2), part(3), part(4), &refusal));
     }
     if let Some(captures) = MUST_SPECIFY.as_ref().and_then(|regex| regex.captures(message)) {
         let part = |n: usize| captures.get(n).map_or("", |m| m.as_str());
@@ -104,7 +153,7 @@ fn judge(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
                     part(2)
                 ))
                 .cites(cited)
-                .since(event.first)
+                .since(refusal.first)
                 .manual(format!(
                     "state {} in {}'s containers, or give the namespace a LimitRange with defaults",
                     part(2),
@@ -113,41 +162,132 @@ fn judge(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
                 .done(),
         );
     }
-    let (category, advice) = if message.contains("violates PodSecurity") {
+    let (category, advice) = refused(message);
+    let hint = hint(view, workload, category);
+    Some(
+        claim(category, &workload.name, Depth::Fault, Basis::Stated, 1)
+            .says(format!(
+                "pods of {} are refused by the API server: {}{}",
+                workload.name,
+                clip(message, 300),
+                hint.as_ref().map_or("", |(hint, _)| hint.as_str())
+            ))
+            .cites(cited.into_iter().chain(hint.as_ref().map(|(_, id)| *id)))
+            .since(refusal.first)
+            .manual(advice)
+            .done(),
+    )
+}
+
+/// Why the API server refuses pods, by its own words.
+struct Refusal<'v> {
+    message: &'v str,
+    evidence: &'v str,
+    first: Option<Timestamp>,
+}
+
+/// `ReplicaFailure` of the Deployment, in the words of the API server.
+fn condition<'v>(view: &'v View<'_>, workload: &Workload<'v>) -> Option<Refusal<'v>> {
+    let deployment = view.facts.case.get::<Deployment>(&workload.name.name)?;
+    (workload.name.kind == "Deployment").then_some(())?;
+    let failure = deployment
+        .status
+        .as_ref()?
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
+    Some(Refusal {
+        message: failure.message.as_deref()?,
+        evidence: workload.evidence,
+        first: failure.last_transition_time.as_ref().map(|time| time.0),
+    })
+}
+
+fn refused(message: &str) -> (&'static str, &'static str) {
+    let lower = message.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if has(&["violates podsecurity"]) {
         (
             "PodSecurityViolated",
             "adapt the pod's securityContext to the namespace's level",
         )
-    } else if message.contains("admission webhook") || message.contains("failed calling webhook") {
+    } else if has(&["failed calling webhook", "failed to call webhook"]) {
+        (
+            "WebhookFails",
+            "restore what the webhook calls (its Service, its pods, its certificate); until then its failurePolicy refuses everything",
+        )
+    } else if has(&["admission webhook"]) {
         (
             "RefusedByWebhook",
-            "see the webhook's message; if the webhook itself is down, restore it",
+            "see the webhook's message, and adapt the pods to its rule",
         )
-    } else if message.contains("per Container is") || message.contains("per Pod is") {
+    } else if has(&["validatingadmissionpolicy"]) {
+        (
+            "RefusedByAdmissionPolicy",
+            "see the policy's message, and adapt the pods to its rule",
+        )
+    } else if has(&["because it is being terminated"]) {
+        (
+            "NamespaceTerminating",
+            "the namespace is being deleted: nothing can be made in it any more",
+        )
+    } else if has(&["per container is", "per pod is", "request ratio"]) {
         (
             "LimitRangeViolated",
             "adapt requests and limits to the namespace's LimitRange",
         )
-    } else if message.contains("serviceaccount") && message.contains("not found") {
+    } else if has(&["must be less than or equal to"]) {
+        (
+            "RequestsAboveLimits",
+            "state limits that are at least the requests; a limit that nobody stated comes from the namespace's LimitRange",
+        )
+    } else if has(&["no priorityclass with name"]) {
+        (
+            "PriorityClassMissing",
+            "create the PriorityClass, or name one that exists",
+        )
+    } else if has(&["runtimeclass"]) && has(&["not found"]) {
+        (
+            "RuntimeClassMissing",
+            "create the RuntimeClass, or name one that exists",
+        )
+    } else if has(&["serviceaccount", "service account"]) && has(&["not found"]) {
         (
             "ServiceAccountMissing",
             "create the ServiceAccount, or name one that exists",
         )
     } else {
         ("PodsRefused", "see the API server's message")
-    };
-    Some(
-        claim(category, &workload.name, Depth::Fault, Basis::Stated, 1)
-            .says(format!(
-                "pods of {} are refused by the API server: {}",
-                workload.name,
-                clip(message, 300)
-            ))
-            .cites(cited)
-            .since(event.first)
-            .manual(advice)
-            .done(),
-    )
+    }
+}
+
+/// What stands beside it in the namespace: a name that is nearly right, the range that is violated.
+fn hint<'v>(view: &'v View<'_>, workload: &Workload<'_>, category: &str) -> Option<(String, &'v str)> {
+    let case = view.facts.case;
+    match category {
+        "ServiceAccountMissing" => {
+            let wanted = workload.pod_spec()?.service_account_name.as_deref()?;
+            let list = case.complete_list(Resource::ServiceAccounts)?;
+            let near = closest(
+                wanted,
+                case.all::<ServiceAccount>().map(|(other, _, _)| other.name.as_str()),
+            );
+            let shown = near
+                .first()
+                .map_or(String::new(), |other| format!("; ServiceAccount {other} exists"));
+            Some((shown, list))
+        }
+        "LimitRangeViolated" | "RequestsAboveLimits" => {
+            let mut ranges = case.all::<LimitRange>();
+            let (name, _, id) = ranges.next()?;
+            ranges
+                .next()
+                .is_none()
+                .then(|| (format!(" ({name} of the namespace)"), id))
+        }
+        _ => None,
+    }
 }
 
 fn quota(
@@ -157,7 +297,7 @@ fn quota(
     requested: &str,
     used: &str,
     limited: &str,
-    event: &crate::diagnosis::case_file::EventRecord,
+    refusal: &Refusal<'_>,
 ) -> Finding {
     let pairs = |text: &str| -> Vec<(String, String)> {
         text.split(',')
@@ -204,9 +344,9 @@ fn quota(
             "ResourceQuota {name} is used up: pods of {} are refused, because {} is limited to {limit}, {used} are used and each pod requests {}",
             workload.name, first.0, first.1
         ))
-        .cites([event.evidence.as_str(), workload.evidence].into_iter().chain(entry.map(|entry| entry.evidence.as_str())))
+        .cites([refusal.evidence, workload.evidence].into_iter().chain(entry.map(|entry| entry.evidence.as_str())))
         .affects([workload.name.clone()])
-        .since(event.first)
+        .since(refusal.first)
         .remedy(Remedy::Quota {
             quota: object.clone(),
             resource: first.0.clone(),

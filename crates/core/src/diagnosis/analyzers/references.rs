@@ -13,7 +13,7 @@ use super::{KnownCause, View, claim, known};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::environment;
-use crate::diagnosis::facts::{Workload, waiting};
+use crate::diagnosis::facts::{PodFacts, Workload, waiting};
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::remedy::{ContainerRef, Remedy};
 use crate::diagnosis::similar::closest;
@@ -22,8 +22,11 @@ use crate::sandbox::command::Resource;
 static NOT_FOUND: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"(?i)(configmap|secret|persistentvolumeclaim) "([^"]+)" not found"#).ok());
 static NO_KEY: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)couldn't find key (\S+) in (ConfigMap|Secret) (?:[^/\s]+/)?(\S+)|(configmap|secret) references non-existent (?:config|secret) key: (\S+)").ok()
+    Regex::new(r"(?i)couldn't find key (\S+) in (ConfigMap|Secret) (?:[^/\s]+/)?(\S+)|(configmap) references non-existent config key: (\S+)").ok()
 });
+
+static MOUNTED_KEY: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"references non-existent secret key: (\S+)").ok());
 
 /// What this analyzer can claim.
 pub(super) const CAUSES: &[KnownCause] = &[
@@ -71,11 +74,29 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
     found
 }
 
+/// All pods are ready (or none is wanted): what is missing now was there when they started, and is not this incident's trouble.
+fn is_served(workload: &Workload<'_>) -> bool {
+    workload.is_service()
+        && workload
+            .desired
+            .is_some_and(|desired| workload.ready() >= usize::try_from(desired).unwrap_or(0))
+}
+
 /// What the kubelet said: text and evidence.
+///
+/// What was missing for a while and has come is no trouble: words about a pod whose containers have run count no more.
 fn said<'v>(view: &'v View<'_>, workload: &'v Workload<'_>) -> Vec<(&'v str, &'v str)> {
-    let events = view
-        .facts
-        .events_around(workload)
+    let held = |pod: &PodFacts<'_>| {
+        let refused = pod
+            .statuses()
+            .any(|(status, _)| waiting(status).is_some_and(|(reason, _)| reason == "CreateContainerConfigError"));
+        !pod.is_ready() && !pod.is_over() && (refused || !pod.has_run())
+    };
+    let events = workload
+        .pods
+        .iter()
+        .filter(|pod| held(pod))
+        .flat_map(|pod| view.facts.events(pod.name).iter().copied())
         .filter(|event| event.warning && (event.message.contains("not found") || event.message.contains("key")))
         .map(|event| (event.message.as_str(), event.evidence.as_str()));
     let states = workload.pods.iter().flat_map(|pod| {
@@ -132,6 +153,9 @@ fn config_maps(view: &View<'_>, workload: &Workload<'_>, said: &[(&str, &str)]) 
                     || mentions(&NO_KEY, text, 5, key)
             }
         });
+        if event.is_none() && is_served(workload) {
+            continue;
+        }
         match (&key, entry, list) {
             (None, None, list) if list.is_some() || event.is_some() => {
                 let near = closest(&name, case.all::<ConfigMap>().map(|(other, _, _)| other.name.as_str()));
@@ -245,7 +269,14 @@ fn secrets(workload: &Workload<'_>, said: &[(&str, &str)]) -> Vec<Finding> {
                     .is_some_and(|kind| kind.as_str().eq_ignore_ascii_case("secret"))
             })
             .and_then(|captures| Some((captures.get(3)?.as_str(), Some(captures.get(1)?.as_str()))));
-        let Some((name, key)) = missing.or(key) else { continue };
+        // The kubelet names the key of a mounted Secret, and the volume.
+        let mounted = || {
+            let key = MOUNTED_KEY.as_ref()?.captures(text)?.get(1)?.as_str();
+            Some((secret_with_item(workload, key)?, Some(key)))
+        };
+        let Some((name, key)) = missing.or(key).or_else(mounted) else {
+            continue;
+        };
         if !seen.insert((name, key)) {
             continue;
         }
@@ -276,11 +307,35 @@ fn secrets(workload: &Workload<'_>, said: &[(&str, &str)]) -> Vec<Finding> {
     found
 }
 
+/// The Secret of which a volume mounts that key.
+fn secret_with_item<'a>(workload: &Workload<'a>, key: &str) -> Option<&'a str> {
+    let volumes = workload.pod_spec()?.volumes.iter().flatten();
+    volumes
+        .flat_map(|volume| {
+            let own = volume
+                .secret
+                .iter()
+                .filter_map(|secret| Some((secret.secret_name.as_deref()?, secret.items.as_ref()?)));
+            let projected = volume
+                .projected
+                .iter()
+                .flat_map(|projected| projected.sources.iter().flatten())
+                .filter_map(|source| source.secret.as_ref())
+                .filter_map(|secret| Some((secret.name.as_str(), secret.items.as_ref()?)));
+            own.chain(projected)
+        })
+        .find(|(_, items)| items.iter().any(|item| item.key == key))
+        .map(|(name, _)| name)
+}
+
 fn claims(view: &View<'_>, workload: &Workload<'_>) -> Vec<Finding> {
     let case = view.facts.case;
     let Some(list) = case.complete_list(Resource::PersistentVolumeClaims) else {
         return Vec::new();
     };
+    if is_served(workload) {
+        return Vec::new();
+    }
     workload
         .pod_spec()
         .into_iter()

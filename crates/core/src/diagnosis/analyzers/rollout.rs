@@ -190,8 +190,26 @@ fn line_changes(from: &[&str], to: &[&str]) -> Vec<String> {
 fn touches(category: &str, change: &str) -> bool {
     let any = |words: &[&str]| words.iter().any(|word| change.contains(word));
     match category {
-        "ImagePullFailed" | "WrongPlatform" => any(&[".image:"]),
-        "CommandNotFound" | "CommandNotExecutable" | "CannotStart" => any(&[".image:", ".command:", ".args:"]),
+        "ImagePullFailed"
+        | "ImageNameInvalid"
+        | "RegistryRefuses"
+        | "RegistryUnreachable"
+        | "ImageNeverPulled"
+        | "WrongPlatform" => any(&[".image"]),
+        "CommandNotFound"
+        | "CommandNotExecutable"
+        | "CannotStart"
+        | "EntrypointMissing"
+        | "ScriptInterpreterMissing" => any(&[".image:", ".command:", ".args:"]),
+        "MountHidesProgram" | "MountPathConflict" | "WrongSubPath" | "MountedFileMissing" | "MountReadOnly" => {
+            any(&["volumes", "volumeMounts", ".image:"])
+        }
+        "UserUnknown"
+        | "SecurityProfileMissing"
+        | "RootFileSystemReadOnly"
+        | "VolumeNotWritable"
+        | "PrivilegedPort" => any(&["securityContext", ".image:"]),
+        "UnexpandedVariable" | "UnquotedExpansion" => any(&["env ", "envFrom", ".command:", ".args:"]),
         "MissingEnvironmentVariable"
         | "MissingConfigMap"
         | "MissingSecret"
@@ -222,7 +240,13 @@ fn touches(category: &str, change: &str) -> bool {
         "WrongProbePort" | "WrongProbePath" | "ProbeNeverSucceeds" | "ProbeTooStrict" | "ProbeKillsSlowStart" => {
             any(&["Probe", ".ports:", "env "])
         }
-        "InsufficientResources" | "QuotaNeedsResources" | "LimitRangeViolated" | "CpuThrottled" => any(&["resources"]),
+        "InsufficientResources"
+        | "QuotaNeedsResources"
+        | "LimitRangeViolated"
+        | "RequestsAboveLimits"
+        | "MemoryLimitTooLow"
+        | "EphemeralStorageExceeded"
+        | "CpuThrottled" => any(&["resources"]),
         "NodeSelectorMatchesNothing" => any(&["nodeSelector", "affinity"]),
         "AntiAffinityUnsatisfiable" | "AffinityUnsatisfiable" | "TopologySpreadUnsatisfiable" => {
             any(&["affinity", "topologySpread"])

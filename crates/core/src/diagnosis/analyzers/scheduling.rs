@@ -3,16 +3,17 @@
 //! Evidence: the scheduler's own words (condition and events), the pod's spec, nodes. Looks alike: a claim that is not bound, which is
 //! `storage`'s, and a pod that a quota never let be made, which is `policy`'s.
 
-use k8s_openapi::api::core::v1::Node;
+mod reasons;
 
 use super::{KnownCause, View, claim, known};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload};
 use crate::diagnosis::finding::{Depth, Finding};
-use crate::diagnosis::quantity;
-use crate::diagnosis::remedy::{ContainerRef, Remedy};
 use crate::text::clip;
+use reasons::{
+    affinity, anti_affinity, clauses, cordoned, insufficient, is_control_plane, other_zone, selector, taints,
+};
 
 /// What this analyzer can claim.
 pub(super) const CAUSES: &[KnownCause] = &[
@@ -63,6 +64,24 @@ pub(super) const CAUSES: &[KnownCause] = &[
         "The nodes that would fit are cordoned.",
         "The scheduler's message, spec.unschedulable.",
         "A node that is not ready.",
+    ),
+    known(
+        "VolumeOnOtherNode",
+        "The volume of the pod's claim can be used only on nodes that do not take the pod.",
+        "The scheduler's message, the volume's node affinity.",
+        "A node selector of the pod that no node fits.",
+    ),
+    known(
+        "NodeNotReady",
+        "The nodes that would fit are not ready or not reachable.",
+        "The scheduler's message with Kubernetes' own taint, the node.",
+        "A taint that a person has set.",
+    ),
+    known(
+        "NodeUnderPressure",
+        "The nodes that would fit are short of disk, memory or process ids, so Kubernetes has tainted them.",
+        "The scheduler's message with Kubernetes' own taint, the node.",
+        "A taint that a person has set.",
     ),
     known(
         "WaitsForClaim",
@@ -116,14 +135,14 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, pod: &PodFacts<'_>) -> Vec<Fi
     let Some(message) = condition.or_else(|| event.map(|event| event.message.clone())) else {
         return Vec::new();
     };
-    // What follows "preemption:" is about evicting others, and repeats.
-    let head = message.split("preemption:").next().unwrap_or(&message);
-    let head = head.split_once("available:").map_or(head, |(_, rest)| rest);
-    let clauses: Vec<&str> = head
-        .split([',', '.'])
-        .map(str::trim)
-        .filter(|clause| !clause.is_empty())
-        .collect();
+    let mut clauses = clauses(&message);
+    // The taint of the control plane is meant to stay: it is a cause only where nothing else stands in the way.
+    if clauses.iter().any(|(_, text)| !is_control_plane(text)) {
+        clauses.retain(|(_, text)| !is_control_plane(text));
+    }
+    // What keeps the pod from most nodes comes first.
+    clauses.sort_by_key(|(nodes, _)| std::cmp::Reverse(*nodes));
+    let most = clauses.first().map_or(0, |(nodes, _)| *nodes);
     let spec = pod.pod.spec.as_ref();
     let cited: Vec<&str> = [pod.evidence, workload.evidence]
         .into_iter()
@@ -136,13 +155,14 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, pod: &PodFacts<'_>) -> Vec<Fi
             found.push(finding);
         }
     };
-    let fault = |category: &str| {
-        claim(category, &workload.name, Depth::Fault, Basis::Stated, agreeing)
-            .cites(cited.iter().copied())
-            .since(pod.created())
-    };
     let pods = format!("pods of {}", workload.name);
-    for clause in clauses {
+    for (nodes, clause) in clauses {
+        let weight = if nodes == most { agreeing } else { agreeing - 1 };
+        let fault = |category: &str| {
+            claim(category, &workload.name, Depth::Fault, Basis::Stated, weight)
+                .cites(cited.iter().copied())
+                .since(pod.created())
+        };
         let lower = clause.to_ascii_lowercase();
         if let Some(resource) = lower
             .split_once("insufficient ")
@@ -155,48 +175,36 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, pod: &PodFacts<'_>) -> Vec<Fi
                 &resource,
                 &fault("InsufficientResources"),
             ));
+        } else if lower.contains("persistentvolume's node affinity") || lower.contains("volume node affinity") {
+            push(other_zone(view, workload, pod, &pods, &fault("VolumeOnOtherNode")));
         } else if lower.contains("node affinity/selector")
             || lower.contains("node selector")
-            || lower.contains("node affinity") && !lower.contains("volume")
+            || lower.contains("node affinity")
+            || lower.contains("requested node name")
         {
-            let selector = spec.and_then(|spec| spec.node_selector.as_ref());
-            let wanted = selector.map_or_else(
-                || "its required node affinity".to_owned(),
-                |labels| {
-                    format!(
-                        "nodeSelector {}",
-                        labels
-                            .iter()
-                            .map(|(k, v)| format!("{k}={v}"))
-                            .collect::<Vec<_>>()
-                            .join(",")
-                    )
-                },
-            );
-            push(
-                fault("NodeSelectorMatchesNothing")
-                    .says(format!(
-                        "{pods} cannot be scheduled: {wanted} matches no node (node selector/affinity)"
-                    ))
-                    .cites(view.facts.case.all::<Node>().map(|(_, _, id)| id).take(1))
-                    .manual(format!("correct or remove {wanted}, or label a node accordingly"))
-                    .done(),
-            );
-        } else if lower.contains("anti-affinity") {
+            push(selector(view, workload, pod, &fault("NodeSelectorMatchesNothing")));
+        } else if lower.contains("existing pods anti-affinity") {
             push(
                 fault("AntiAffinityUnsatisfiable")
                     .says(format!(
-                        "{pods} cannot be scheduled: required pod anti-affinity allows one replica for each topology domain, and there are fewer domains (nodes) than the {} replicas",
-                        workload.desired.unwrap_or(1)
+                        "{pods} cannot be scheduled: pods that run already refuse to share a node with them (their required pod anti-affinity)"
                     ))
-                    .manual("make the anti-affinity preferred, lower the replicas, or add nodes")
+                    .manual("correct the anti-affinity of the pods that run there, or add nodes")
                     .done(),
             );
+        } else if lower.contains("anti-affinity") {
+            push(anti_affinity(
+                view,
+                workload,
+                &pods,
+                &fault("AntiAffinityUnsatisfiable"),
+            ));
         } else if lower.contains("pod affinity") {
             push(
                 fault("AffinityUnsatisfiable")
                     .says(format!(
-                        "{pods} cannot be scheduled: required pod affinity finds no pod to be near"
+                        "{pods} cannot be scheduled: required pod affinity finds no pod to be near{}",
+                        affinity(workload)
                     ))
                     .manual("correct the affinity's selector, or start the pods that it asks for")
                     .done(),
@@ -205,12 +213,17 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, pod: &PodFacts<'_>) -> Vec<Fi
             let taint = clause
                 .split_once('{')
                 .map_or("", |(_, rest)| rest.split('}').next().unwrap_or_default());
-            push(taints(view, taint, &pods, workload, &fault("TaintNotTolerated")));
+            push(taints(view, taint, &pods, workload, pod, &fault("TaintNotTolerated")));
         } else if lower.contains("topology spread") {
             push(
                 fault("TopologySpreadUnsatisfiable")
                     .says(format!(
-                        "{pods} cannot be scheduled: their topology spread constraints fit no node"
+                        "{pods} cannot be scheduled: their topology spread constraints fit no node{}",
+                        if lower.contains("missing required label") {
+                            ": the nodes do not have the label that topologyKey names"
+                        } else {
+                            ""
+                        }
                     ))
                     .manual("relax whenUnsatisfiable or maxSkew, or add nodes in the missing domain")
                     .done(),
@@ -228,8 +241,8 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, pod: &PodFacts<'_>) -> Vec<Fi
             push(cordoned(view, &pods, &fault("NodesCordoned")));
         } else if lower.contains("unbound")
             || lower.contains("persistentvolumeclaim")
-            || lower.contains("volume node affinity")
-            || lower.contains("bind")
+            || lower.contains("persistent volumes to bind")
+            || lower.contains("non-existent pv")
         {
             let claims = spec
                 .into_iter()
@@ -246,12 +259,21 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, pod: &PodFacts<'_>) -> Vec<Fi
                     Basis::Stated,
                     agreeing,
                 )
-                .says(format!("{pods} cannot be scheduled: {}", clip(clause, 200)))
+                .says(format!("{pods} cannot be scheduled: {}", clip(&clause, 200)))
                 .cites(cited.iter().copied())
                 .points_to(claims)
                 .since(pod.created())
                 .manual("see the claim that the pods mount")
                 .done(),
+            );
+        } else if lower.contains("max volume count") {
+            push(
+                fault("NodesFull")
+                    .says(format!(
+                        "{pods} cannot be scheduled: the nodes have as many volumes attached as they may"
+                    ))
+                    .manual("add nodes, or remove pods with volumes")
+                    .done(),
             );
         } else if lower.contains("too many pods") {
             push(
@@ -265,134 +287,4 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, pod: &PodFacts<'_>) -> Vec<Fi
         }
     }
     found
-}
-
-fn insufficient(
-    view: &View<'_>,
-    workload: &Workload<'_>,
-    pod: &PodFacts<'_>,
-    resource: &str,
-    fault: &super::Claim,
-) -> Finding {
-    let number = |text: &str| {
-        if resource == "memory" || resource.contains("storage") {
-            quantity::bytes(text)
-        } else {
-            quantity::cpu_millis(text)
-        }
-    };
-    let requests: Vec<(&str, &str, u64)> = pod
-        .pod
-        .spec
-        .iter()
-        .flat_map(|spec| &spec.containers)
-        .filter_map(|container| {
-            let asked = container.resources.as_ref()?.requests.as_ref()?.get(resource)?;
-            Some((container.name.as_str(), asked.0.as_str(), number(&asked.0)?))
-        })
-        .collect();
-    let total: u64 = requests.iter().map(|(_, _, value)| *value).fold(0, u64::saturating_add);
-    let nodes: Vec<(u64, &str, &str)> = view
-        .facts
-        .case
-        .all::<Node>()
-        .filter_map(|(_, node, id)| {
-            let text = node.status.as_ref()?.allocatable.as_ref()?.get(resource)?.0.as_str();
-            Some((number(text)?, text, id))
-        })
-        .collect();
-    let biggest = nodes.iter().max_by_key(|(value, _, _)| *value);
-    let asked = requests.iter().map(|(_, text, _)| *text).collect::<Vec<_>>().join("+");
-    let never = biggest.is_some_and(|(value, _, _)| *value < total);
-    let compare = match biggest {
-        Some((_, text, _)) if never => format!(", more than any node has ({text})"),
-        Some(_) => ", more than any node has free".to_owned(),
-        None => String::new(),
-    };
-    let asked = if asked.is_empty() {
-        "what they need".to_owned()
-    } else {
-        asked
-    };
-    let largest = requests.iter().max_by_key(|(_, _, value)| *value);
-    let remedy = match largest {
-        Some((container, text, _)) => Remedy::Resources {
-            container: ContainerRef {
-                workload: workload.name.clone(),
-                container: (*container).to_owned(),
-            },
-            field: format!("requests.{resource}"),
-            from: Some((*text).to_owned()),
-            to: None,
-        },
-        None => Remedy::Manual {
-            instruction: format!("add a node with enough {resource}"),
-        },
-    };
-    fault
-        .clone()
-        .says(format!(
-            "pods of {} cannot be scheduled: they request {asked} {resource}{compare}: insufficient {resource}",
-            workload.name
-        ))
-        .cites(biggest.map(|(_, _, id)| *id))
-        .remedy(remedy)
-        .long_term(format!(
-            "set the {resource} request to what the program uses, or let a cluster autoscaler add nodes"
-        ))
-        .done()
-}
-
-fn taints(view: &View<'_>, taint: &str, pods: &str, workload: &Workload<'_>, fault: &super::Claim) -> Finding {
-    if taint.contains("node.kubernetes.io/unschedulable") {
-        return cordoned(view, pods, fault);
-    }
-    let not_ready = taint.contains("not-ready") || taint.contains("unreachable");
-    let node = view.facts.case.all::<Node>().find(|(_, node, _)| {
-        node.spec
-            .as_ref()
-            .is_some_and(|spec| spec.taints.iter().flatten().any(|t| taint.contains(t.key.as_str())))
-    });
-    let advice = if not_ready {
-        "bring the node back".to_owned()
-    } else {
-        format!(
-            "let {} tolerate the taint where that is meant, or remove the taint",
-            workload.name
-        )
-    };
-    fault
-        .clone()
-        .says(format!(
-            "{pods} cannot be scheduled: they do not tolerate the node's taint {{{taint}}}"
-        ))
-        .cites(node.as_ref().map(|(_, _, id)| *id))
-        .manual(advice)
-        .done()
-}
-
-fn cordoned(view: &View<'_>, pods: &str, fault: &super::Claim) -> Finding {
-    let nodes: Vec<(&ObjectName, &str)> = view
-        .facts
-        .case
-        .all::<Node>()
-        .filter(|(_, node, _)| node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true)))
-        .map(|(name, _, id)| (name, id))
-        .collect();
-    let names: Vec<String> = nodes.iter().map(|(name, _)| name.name.clone()).collect();
-    let mut done = fault
-        .clone()
-        .says(format!(
-            "{pods} cannot be scheduled: the nodes that would fit are cordoned ({})",
-            names.join(", ")
-        ))
-        .cites(nodes.iter().map(|(_, id)| *id))
-        .remedy(
-            nodes
-                .first()
-                .map(|(name, _)| Remedy::UncordonNode { node: (*name).clone() }),
-        )
-        .done();
-    "NodesCordoned".clone_into(&mut done.category);
-    done
 }

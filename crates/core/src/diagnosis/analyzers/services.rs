@@ -1,13 +1,12 @@
-//! Services that select nothing, or send to a port that nothing listens on; workloads scaled to nothing behind a Service; Ingresses
-//! without their Service.
+//! Services that select nothing, send to a port that nothing listens on, or get no address; workloads scaled to nothing behind a Service.
 //!
 //! Evidence: selectors beside the pods' labels, endpoint readiness, ports. Looks alike: a Service without selector (its endpoints are
 //! made by hand), a headless one, and a Service whose pods are merely not ready yet: that points on to the pods.
 
 use std::sync::LazyLock;
 
-use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use k8s_openapi::jiff::SignedDuration;
 use regex::Regex;
 
 use super::{KnownCause, View, claim, known};
@@ -17,6 +16,10 @@ use crate::diagnosis::facts::{ServiceFacts, Workload, selector_of};
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::remedy::Remedy;
 use crate::sandbox::command::Resource;
+use crate::text::clip;
+
+/// A load balancer's address takes a while; this long it does not.
+const ADDRESS_SECS: i64 = 120;
 
 static SCALED_DOWN: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"Scaled down replica set \S+ (?:from (\d+) )?to 0").ok());
@@ -48,10 +51,16 @@ pub(super) const CAUSES: &[KnownCause] = &[
         "A workload that nobody calls and that rests by design.",
     ),
     known(
-        "IngressWithoutBackend",
-        "An Ingress names a Service that does not exist.",
-        "The Ingress beside a complete list of Services.",
-        "A Service that is there and has no endpoints.",
+        "ServiceWrongProtocol",
+        "A Service forwards one protocol (UDP) to a port that its pods declare for another (TCP).",
+        "The Service's port beside the declared ports.",
+        "A port that the pods do not have at all.",
+    ),
+    known(
+        "LoadBalancerPending",
+        "A Service of type LoadBalancer gets no address.",
+        "No address in its status for longer than two minutes; events of the cloud's controller.",
+        "A Service that was made a moment ago.",
     ),
 ];
 
@@ -59,6 +68,7 @@ pub(super) const CAUSES: &[KnownCause] = &[
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for service in &view.facts.services {
+        found.extend(without_address(view, service));
         if selector_of(service.service).is_none() {
             continue;
         }
@@ -67,13 +77,17 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
         } else if service.ready == 0 {
             found.push(no_endpoint(view, service));
         } else {
-            found.extend(wrong_port(view, service));
+            let behind: Vec<&Workload<'_>> = service
+                .workloads
+                .iter()
+                .filter_map(|index| view.facts.workloads.get(*index))
+                .collect();
+            found.extend(wrong_port(view, service, &behind).or_else(|| wrong_protocol(service, &behind)));
         }
     }
     for workload in &view.facts.workloads {
         found.extend(scaled_to_nothing(view, workload));
     }
-    found.extend(ingresses(view));
     found
 }
 
@@ -191,13 +205,8 @@ fn no_endpoint(view: &View<'_>, service: &ServiceFacts<'_>) -> Finding {
     .done()
 }
 
-fn wrong_port(view: &View<'_>, service: &ServiceFacts<'_>) -> Option<Finding> {
+fn wrong_port(view: &View<'_>, service: &ServiceFacts<'_>, behind: &[&Workload<'_>]) -> Option<Finding> {
     let ports = service.service.spec.as_ref()?.ports.as_ref()?;
-    let behind: Vec<&Workload<'_>> = service
-        .workloads
-        .iter()
-        .filter_map(|index| view.facts.workloads.get(*index))
-        .collect();
     let declared: Vec<(Option<&str>, i32)> = behind
         .iter()
         .flat_map(|workload| workload.containers())
@@ -237,7 +246,8 @@ fn wrong_port(view: &View<'_>, service: &ServiceFacts<'_>) -> Option<Finding> {
         }
         let refused = caller_is_refused(view, service.name);
         let asked_for = view.facts.case.target() == Some(service.name);
-        if !named && refused.is_none() && (!asked_for || heard.is_empty()) {
+        let nowhere = goes_nowhere(view, service, behind, &target);
+        if !named && refused.is_none() && !((asked_for && !heard.is_empty()) || nowhere) {
             continue;
         }
         let mut numbers: Vec<i32> = match heard.as_slice() {
@@ -281,6 +291,147 @@ fn wrong_port(view: &View<'_>, service: &ServiceFacts<'_>) -> Option<Finding> {
         );
     }
     None
+}
+
+/// Without a caller that says so: a number that the pods' one container does not declare, although it declares others, while no probe
+/// asks it, and no other Service leads to these pods. A metrics port beside the real one is no such thing.
+fn goes_nowhere(view: &View<'_>, service: &ServiceFacts<'_>, behind: &[&Workload<'_>], target: &IntOrString) -> bool {
+    let IntOrString::Int(number) = target else { return false };
+    let [workload] = behind else { return false };
+    let [container] = workload.containers() else {
+        return false;
+    };
+    let declares = container.ports.as_ref().is_some_and(|ports| !ports.is_empty());
+    let probed = [
+        &container.readiness_probe,
+        &container.liveness_probe,
+        &container.startup_probe,
+    ]
+    .into_iter()
+    .flatten()
+    .filter_map(|probe| {
+        probe
+            .http_get
+            .as_ref()
+            .map(|http| &http.port)
+            .or_else(|| probe.tcp_socket.as_ref().map(|tcp| &tcp.port))
+    })
+    .any(|port| matches!(port, IntOrString::Int(asked) if asked == number));
+    let only_port = service
+        .service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.ports.as_ref())
+        .is_some_and(|ports| ports.len() == 1);
+    let only_service = view
+        .facts
+        .services
+        .iter()
+        .filter(|other| {
+            other
+                .workloads
+                .iter()
+                .filter_map(|index| view.facts.workloads.get(*index))
+                .any(|known| known.name == workload.name)
+        })
+        .count()
+        == 1;
+    let asked_for = view.facts.case.target() == Some(service.name);
+    declares && !probed && ((only_port && only_service) || asked_for)
+}
+
+/// The number is declared, for another protocol.
+fn wrong_protocol(service: &ServiceFacts<'_>, behind: &[&Workload<'_>]) -> Option<Finding> {
+    let ports = service.service.spec.as_ref()?.ports.as_ref()?;
+    let [workload] = behind else { return None };
+    let declared: Vec<(i32, &str)> = workload
+        .containers()
+        .iter()
+        .flat_map(|container| container.ports.iter().flatten())
+        .map(|port| (port.container_port, port.protocol.as_deref().unwrap_or("TCP")))
+        .collect();
+    let (port, number, other) = ports.iter().find_map(|port| {
+        let number = match &port.target_port {
+            None => port.port,
+            Some(IntOrString::Int(number)) => *number,
+            Some(IntOrString::String(_)) => return None,
+        };
+        let protocol = port.protocol.as_deref().unwrap_or("TCP");
+        let known: Vec<&str> = declared
+            .iter()
+            .filter(|(known, _)| *known == number)
+            .map(|(_, protocol)| *protocol)
+            .collect();
+        // The same port for both protocols in two entries is usual for DNS.
+        let both = ports
+            .iter()
+            .any(|twin| twin.port == port.port && twin.protocol != port.protocol);
+        (!known.is_empty() && !known.contains(&protocol) && !both).then(|| (port, number, known.join(", ")))
+    })?;
+    let protocol = port.protocol.as_deref().unwrap_or("TCP");
+    Some(
+        claim("ServiceWrongProtocol", service.name, Depth::Fault, Basis::Inferred, 1)
+            .says(format!(
+                "{} forwards {protocol} to port {number} of the pods of {}, which declare that port for {other}",
+                service.name, workload.name
+            ))
+            .cites([service.evidence, workload.evidence])
+            .affects([workload.name.clone()])
+            .manual(format!(
+                "set the protocol of port {} of {} to {other}",
+                port.port, service.name
+            ))
+            .done(),
+    )
+}
+
+fn without_address(view: &View<'_>, service: &ServiceFacts<'_>) -> Option<Finding> {
+    let spec = service.service.spec.as_ref()?;
+    if spec.type_.as_deref() != Some("LoadBalancer") || view.facts.case.target() != Some(service.name) {
+        return None;
+    }
+    let has = service
+        .service
+        .status
+        .as_ref()
+        .and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref())
+        .is_some_and(|list| !list.is_empty());
+    let made = crate::diagnosis::facts::created(&service.service.metadata)?;
+    if has || view.facts.case.now().duration_since(made) < SignedDuration::from_secs(ADDRESS_SECS) {
+        return None;
+    }
+    let event = view
+        .facts
+        .events(service.name)
+        .iter()
+        .copied()
+        .filter(|event| event.warning)
+        .max_by_key(|event| event.last);
+    let why = event.map_or_else(
+        || "nothing in the cluster has said why: there may be no load balancer controller".to_owned(),
+        |event| clip(&event.message, 240),
+    );
+    Some(
+        claim(
+            "LoadBalancerPending",
+            service.name,
+            Depth::Fault,
+            Basis::Stated,
+            u8::from(event.is_some()),
+        )
+        .says(format!(
+            "{} is of type LoadBalancer and has no address (pending): {why}",
+            service.name
+        ))
+        .cites(
+            [service.evidence]
+                .into_iter()
+                .chain(event.map(|event| event.evidence.as_str())),
+        )
+        .since(Some(made))
+        .manual("install or repair the cluster's load balancer controller, or use NodePort, ClusterIP or an Ingress")
+        .done(),
+    )
 }
 
 /// Evidence of a log that says that a call to this Service was refused or timed out.
@@ -355,26 +506,4 @@ fn scaled_to_nothing(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding
         })
         .done(),
     )
-}
-
-fn ingresses(view: &View<'_>) -> Vec<Finding> {
-    let Some(list) = view.facts.case.complete_list(Resource::Services) else {
-        return Vec::new();
-    };
-    let mut found = Vec::new();
-    for (name, _, evidence) in view.facts.case.all::<Ingress>() {
-        let namespace = name.namespace.as_deref().unwrap_or_default();
-        for edge in view.graph.edges(name).iter().filter(|edge| edge.to.kind == "Service") {
-            if view.facts.service(namespace, &edge.to.name).is_none() {
-                found.push(
-                    claim("IngressWithoutBackend", name, Depth::Fault, Basis::Stated, 1)
-                        .says(format!("{name} routes to {}, which does not exist", edge.to))
-                        .cites([evidence, list])
-                        .manual(format!("create {}, or let {name} route to one that exists", edge.to))
-                        .done(),
-                );
-            }
-        }
-    }
-    found
 }

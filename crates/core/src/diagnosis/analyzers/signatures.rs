@@ -137,6 +137,13 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
             if needs_failure && !(failing && group.at_end) {
                 continue;
             }
+            // Where another analyzer can say more exactly what this is, it does.
+            if (failing && super::surroundings::names(&group.sample))
+                || super::volumes::explains(view, workload, at, group, evidence)
+                || super::values::explains(view, workload, at, group, evidence)
+            {
+                continue;
+            }
             let agreeing = u8::from(failing) + u8::from(group.count > 2 || (failing && group.at_end));
             let inline = if group.signature == Signature::Syntax {
                 inline_command(workload, view, at)

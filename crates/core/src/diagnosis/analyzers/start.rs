@@ -6,6 +6,7 @@
 
 use std::sync::LazyLock;
 
+use k8s_openapi::api::core::v1::{Container, VolumeMount};
 use regex::Regex;
 
 use super::{KnownCause, View, claim, known};
@@ -41,6 +42,48 @@ pub(super) const CAUSES: &[KnownCause] = &[
         "runAsNonRoot is set and the image runs as root, or names its user.",
         "The kubelet's message in the waiting state.",
         "A program that runs as another user and is refused a file.",
+    ),
+    known(
+        "MountHidesProgram",
+        "A volume is mounted over the directory that holds the program.",
+        "The runtime's message (no such file), the container's mounts.",
+        "A program that the image never had.",
+    ),
+    known(
+        "MemoryLimitTooLow",
+        "The memory limit is so low that the container cannot even start.",
+        "The runtime's message: container init was OOM-killed.",
+        "A program that starts and is killed for memory later (OOMKilled).",
+    ),
+    known(
+        "EntrypointMissing",
+        "Neither the container nor its image says what to run.",
+        "The runtime's message: no command specified.",
+        "A command that is named and not there.",
+    ),
+    known(
+        "MountPathConflict",
+        "A file is mounted over a directory or the other way round, or a subPath cannot be prepared.",
+        "The runtime's message: not a directory; failed to prepare subPath.",
+        "A ConfigMap or claim that is missing.",
+    ),
+    known(
+        "WorkingDirectoryMissing",
+        "The container's working directory cannot be entered.",
+        "The runtime's message: chdir to cwd.",
+        "A command that is not there.",
+    ),
+    known(
+        "UserUnknown",
+        "The container should run as a user that its image does not know.",
+        "The runtime's message: unable to find user.",
+        "runAsNonRoot, which the kubelet refuses itself.",
+    ),
+    known(
+        "SecurityProfileMissing",
+        "The container asks for a seccomp or AppArmor profile that the node does not have.",
+        "The runtime's message.",
+        "A PodSecurity level that refuses the pod: then it is never made.",
     ),
     known(
         "CannotStart",
@@ -96,7 +139,7 @@ fn of_container(
                 .filter(|_| !running && (from_wait.is_some() || from_end.is_some()))
                 .map(|event| (event.message.clone(), event.evidence.as_str()))
         })?;
-    let (category, what) = classify(&message)?;
+    let (mut category, what) = classify(&message)?;
     let kind = if init { "init container" } else { "container" };
     let spec = workload.container(&status.name);
     let command: Vec<&str> = spec
@@ -104,8 +147,22 @@ fn of_container(
         .flat_map(|c| c.command.iter().flatten().chain(c.args.iter().flatten()))
         .map(String::as_str)
         .collect();
+    let hiding = what
+        .as_deref()
+        .filter(|_| category == "CommandNotFound")
+        .and_then(|program| hidden_by(spec?, program));
+    if hiding.is_some() {
+        category = "MountHidesProgram";
+    }
     let agreeing = u8::from(event.is_some()) + u8::from(what.as_deref().is_some_and(|what| command.contains(&what)));
     let text = match (category, &what) {
+        ("MountHidesProgram", Some(command)) => format!(
+            "{kind} {} of {} cannot find {command}: the volume {} is mounted over {}, which hides what the image has there (no such file)",
+            status.name,
+            workload.name,
+            hiding.map_or("", |mount| mount.name.as_str()),
+            hiding.map_or("", |mount| mount.mount_path.as_str())
+        ),
         ("CommandNotFound", Some(command)) => format!(
             "{kind} {} of {} runs the command {command}, which does not exist in its image: executable file not found{}",
             status.name,
@@ -126,6 +183,41 @@ fn of_container(
             "{kind} {} of {} must not run as root, and its image does",
             status.name, workload.name
         ),
+        ("MemoryLimitTooLow", _) => format!(
+            "{kind} {} of {} cannot even start within its memory limit of {} (killed out of memory at its start)",
+            status.name,
+            workload.name,
+            spec.and_then(|c| super::memory::limit_of(c, "memory"))
+                .unwrap_or("its pod")
+        ),
+        ("EntrypointMissing", _) => format!(
+            "{kind} {} of {} has no command, and its image has no entrypoint",
+            status.name, workload.name
+        ),
+        ("MountPathConflict", _) => format!(
+            "a mount of {kind} {} of {} does not fit: a file is mounted over a directory or the other way round, or its subPath cannot be prepared ({})",
+            status.name,
+            workload.name,
+            clip(&message, 240)
+        ),
+        ("WorkingDirectoryMissing", _) => format!(
+            "the working directory {} of {kind} {} of {} cannot be entered",
+            spec.and_then(|c| c.working_dir.as_deref()).unwrap_or("of the image"),
+            status.name,
+            workload.name
+        ),
+        ("UserUnknown", _) => format!(
+            "{kind} {} of {} should run as a user or group that its image does not know ({})",
+            status.name,
+            workload.name,
+            clip(&message, 200)
+        ),
+        ("SecurityProfileMissing", _) => format!(
+            "{kind} {} of {} asks for a seccomp or AppArmor profile that its node does not have ({})",
+            status.name,
+            workload.name,
+            clip(&message, 200)
+        ),
         _ => format!(
             "{kind} {} of {} cannot be started: {}",
             status.name,
@@ -138,6 +230,7 @@ fn of_container(
             "correct the command of {kind} {} (a bare pod must be made anew: its spec is immutable), or use an image that has it",
             status.name
         ),
+        "MountHidesProgram" => "mount the volume at a path of its own, or single files by subPath".to_owned(),
         "CommandNotExecutable" => {
             "make the file executable in the image, or start it through its interpreter".to_owned()
         }
@@ -145,6 +238,20 @@ fn of_container(
         "RunAsRootRefused" => {
             "set runAsUser to a user that the image supports, or use an image that does not need root".to_owned()
         }
+        "MemoryLimitTooLow" => {
+            "raise limits.memory to what the program needs; a few MiB do not even start one".to_owned()
+        }
+        "EntrypointMissing" => format!(
+            "give container {} a command, or build the image with an entrypoint",
+            status.name
+        ),
+        "MountPathConflict" => {
+            "mount a directory on a directory, and a single file by the subPath that its ConfigMap or Secret really has"
+                .to_owned()
+        }
+        "WorkingDirectoryMissing" => "correct workingDir, or make it accessible to the container's user".to_owned(),
+        "UserUnknown" => "name the user by number in runAsUser, or use an image that knows it".to_owned(),
+        "SecurityProfileMissing" => "load the profile on every node, or use RuntimeDefault".to_owned(),
         _ => "see the message; the container's spec and its image do not fit together".to_owned(),
     };
     Some(
@@ -161,14 +268,53 @@ fn of_container(
     )
 }
 
+/// The mount that lies over the directory of a program.
+fn hidden_by<'c>(container: &'c Container, program: &str) -> Option<&'c VolumeMount> {
+    container.volume_mounts.iter().flatten().find(|mount| {
+        let path = mount.mount_path.trim_end_matches('/');
+        mount.sub_path.is_none()
+            && path.len() > 1
+            && program.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
+    })
+}
+
 fn classify(message: &str) -> Option<(&'static str, Option<String>)> {
     let lower = message.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let command = EXECUTABLE
         .as_ref()
         .and_then(|regex| regex.captures(message))
         .and_then(|captures| captures.get(1))
         .map(|m| m.as_str().to_owned());
-    if lower.contains("executable file not found") || (command.is_some() && lower.contains("no such file or directory"))
+    if has(&["init was oom-killed", "memory limit too low"]) {
+        Some(("MemoryLimitTooLow", None))
+    } else if has(&["no command specified", "no entrypoint", "no command or entrypoint"]) {
+        Some(("EntrypointMissing", None))
+    } else if has(&[
+        "mount a directory onto a file",
+        "not a directory: unknown",
+        "failed to prepare subpath",
+        "failed to create subpath",
+    ]) {
+        Some(("MountPathConflict", None))
+    } else if has(&["chdir to cwd", "mkdir /proc/self/cwd"]) {
+        Some(("WorkingDirectoryMissing", None))
+    } else if has(&[
+        "unable to find user",
+        "unable to find group",
+        "no matching entries in passwd",
+        "no matching entries in group",
+    ]) {
+        Some(("UserUnknown", None))
+    } else if has(&[
+        "apparmor profile",
+        "seccomp profile",
+        "seccomp-profile",
+        "loading seccomp",
+    ]) {
+        Some(("SecurityProfileMissing", None))
+    } else if lower.contains("executable file not found")
+        || (command.is_some() && lower.contains("no such file or directory"))
     {
         Some(("CommandNotFound", command))
     } else if lower.contains("exec format error") {

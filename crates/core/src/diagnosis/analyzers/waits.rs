@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{Container, Node};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use k8s_openapi::jiff::SignedDuration;
@@ -60,9 +60,15 @@ pub(super) const CAUSES: &[KnownCause] = &[
     ),
     known(
         "HookFails",
-        "A lifecycle hook fails, so that the container is killed.",
-        "FailedPostStartHook or FailedPreStopHook events.",
-        "A probe that fails.",
+        "The postStart hook fails, so that the container is killed.",
+        "FailedPostStartHook events, the hook's command.",
+        "A probe that fails; a preStop hook that fails when the container is ended anyway.",
+    ),
+    known(
+        "PreStopFails",
+        "The preStop hook fails, so that the container is ended ungracefully; why it is ended is said by another cause.",
+        "FailedPreStopHook events.",
+        "A postStart hook that fails, which ends the container.",
     ),
     known(
         "RolloutPaused",
@@ -277,7 +283,7 @@ fn kubelet(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         .find(|event| {
             matches!(
                 event.reason.as_str(),
-                "FailedPostStartHook" | "FailedCreatePodSandBox" | "FailedPreStopHook"
+                "FailedPostStartHook" | "FailedCreatePodSandBox" | "FailedPreStopHook" | "FailedCreatePodSandbox"
             )
         })?;
     let waits = workload
@@ -285,21 +291,47 @@ fn kubelet(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         .iter()
         .any(|pod| pod.statuses().any(|(status, _)| waiting(status).is_some()));
     let (category, what, advice) = match event.reason.as_str() {
-        "FailedCreatePodSandBox" if waits => (
+        "FailedCreatePodSandBox" | "FailedCreatePodSandbox" if waits => (
             "PodSandboxFails",
             "the node cannot make the pod's sandbox",
             "look at the node's network plugin and container runtime",
         ),
-        "FailedCreatePodSandBox" => return None,
+        "FailedCreatePodSandBox" | "FailedCreatePodSandbox" => return None,
+        "FailedPreStopHook" => (
+            "PreStopFails",
+            "the preStop hook fails, so that the container is ended without it",
+            "correct the hook's command: it must be in the image",
+        ),
         _ => (
             "HookFails",
             "a lifecycle hook fails, so the container is killed",
             "correct the hook's command",
         ),
     };
+    // A container that is ended ungracefully is no cause of its end.
+    let depth = if category == "PreStopFails" {
+        Depth::Symptom
+    } else {
+        Depth::Fault
+    };
+    let hook = workload
+        .containers()
+        .iter()
+        .find_map(|container| {
+            let hook = container.lifecycle.as_ref()?.post_start.as_ref()?.exec.as_ref()?;
+            Some(hook.command.as_deref().unwrap_or_default().join(" "))
+        })
+        .filter(|_| category == "HookFails")
+        .map_or(String::new(), |command| {
+            format!(" (postStart runs `{}`)", clip(&command, 120))
+        });
     Some(
-        claim(category, &workload.name, Depth::Fault, Basis::Stated, 0)
-            .says(format!("{}: {what}: {}", workload.name, clip(&event.message, 300)))
+        claim(category, &workload.name, depth, Basis::Stated, 1)
+            .says(format!(
+                "{}: {what}{hook}: {}",
+                workload.name,
+                clip(&event.message, 300)
+            ))
             .cites([event.evidence.as_str(), workload.evidence])
             .since(event.first)
             .manual(advice)
@@ -334,6 +366,13 @@ fn paused(view: &View<'_>) -> Vec<Finding> {
 }
 
 fn budgets(view: &View<'_>) -> Vec<Finding> {
+    let cordoned: Vec<(&ObjectName, &str)> = view
+        .facts
+        .case
+        .all::<Node>()
+        .filter(|(_, node, _)| node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true)))
+        .map(|(name, _, id)| (name, id))
+        .collect();
     let mut found = Vec::new();
     for (name, budget, evidence) in view.facts.case.all::<PodDisruptionBudget>() {
         let (Some(spec), Some(status)) = (&budget.spec, &budget.status) else {
@@ -348,7 +387,23 @@ fn budgets(view: &View<'_>) -> Vec<Finding> {
         let blocks = status.disruptions_allowed == 0
             && status.current_healthy >= status.desired_healthy
             && status.expected_pods > 0;
-        if !blocks || (view.facts.case.target() != Some(name) && refused.is_none()) {
+        let selected = |pod: &PodFacts<'_>| {
+            spec.selector
+                .as_ref()
+                .is_some_and(|selector| crate::diagnosis::facts::matches(selector, pod.pod.metadata.labels.as_ref()))
+        };
+        // A node that is being drained, and still runs pods that the budget holds.
+        let drained = cordoned.iter().find(|(node, _)| {
+            view.facts
+                .workloads
+                .iter()
+                .flat_map(|workload| &workload.pods)
+                .any(|pod| {
+                    pod.pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node.name.as_str())
+                        && selected(pod)
+                })
+        });
+        if !blocks || (view.facts.case.target() != Some(name) && refused.is_none() && drained.is_none()) {
             continue;
         }
         let show = |value: &IntOrString| match value {
@@ -365,35 +420,32 @@ fn budgets(view: &View<'_>) -> Vec<Finding> {
             "maxUnavailable" => Some("1".to_owned()),
             _ => None,
         };
-        let budgeted: Vec<ObjectName> =
-            view.facts
-                .workloads
-                .iter()
-                .filter(|workload| {
-                    spec.selector.as_ref().is_some_and(|selector| {
-                        workload.pods.first().is_some_and(|pod| {
-                            crate::diagnosis::facts::matches(selector, pod.pod.metadata.labels.as_ref())
-                        })
-                    })
-                })
-                .map(|workload| workload.name.clone())
-                .collect();
+        let budgeted: Vec<ObjectName> = view
+            .facts
+            .workloads
+            .iter()
+            .filter(|workload| workload.pods.first().is_some_and(selected))
+            .map(|workload| workload.name.clone())
+            .collect();
         found.push(
             claim(
                 "BudgetBlocksDisruption",
                 name,
                 Depth::Fault,
                 Basis::Stated,
-                1 + u8::from(refused.is_some()),
+                1 + u8::from(refused.is_some() || drained.is_some()),
             )
             .says(format!(
-                "{name} lets no pod go: {field} is {value} and {} of {} pods are healthy, so drains and evictions wait",
-                status.current_healthy, status.expected_pods
+                "{name} lets no pod go: {field} is {value} and {} of {} pods are healthy, so drains and evictions wait{}",
+                status.current_healthy,
+                status.expected_pods,
+                drained.map_or(String::new(), |(node, _)| format!("; {node} is cordoned and still runs some"))
             ))
             .cites(
                 [evidence]
                     .into_iter()
-                    .chain(refused.map(|event| event.evidence.as_str())),
+                    .chain(refused.map(|event| event.evidence.as_str()))
+                    .chain(drained.map(|(_, id)| *id)),
             )
             .affects(budgeted)
             .remedy(Remedy::DisruptionBudget {
