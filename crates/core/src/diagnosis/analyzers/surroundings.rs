@@ -106,7 +106,7 @@ const PHRASES: [(&str, &str); 11] = [
     ),
     (
         "ClockSkew",
-        r"(?i)certificate is not yet valid|is not yet valid: current time|current time \S+ is before|(?:token|jwt) (?:is )?(?:used before issued|not (?:yet )?(?:valid|active))|RequestTimeTooSkewed|clock skew|issued in the future|system clock",
+        r"(?i)certificate is not yet valid|current time \S+ is before|(?:token|jwt) (?:is )?(?:used before issued|not (?:yet )?(?:valid|active))|RequestTimeTooSkewed|clock skew|issued in the future|system clock",
     ),
     (
         "LocaleMissing",
