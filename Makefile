@@ -2,7 +2,7 @@
 # CLUSTER=current: uses the cluster of the KUBECONFIG at hand instead of the local one. KEEP=1: tests leave theirs running.
 .DEFAULT_GOAL := help
 .PHONY: help build check test-core test-component test-e2e test test-full cluster-up cluster-down postgres-up postgres-down \
-	images install uninstall demo bench docs record clean
+	images install uninstall demo bench bench-analysis docs record clean
 S := tests/cluster
 export CLUSTER KEEP
 
@@ -54,7 +54,10 @@ uninstall: ## Uninstalls the chart; the CRDs, and with them the incidents, stay
 demo: ## The whole story, from nothing (DEMO_APPROVE=yes: without asking)
 	$S/demo.sh
 
-bench: install ## Measures from apply to Diagnosed, beside bare sandbox Jobs of as many rounds; prints a table
+bench-analysis: ## Measures the analysis of a namespace of 50, 500 and 5,000 pods; prints a table
+	cargo bench --locked --quiet -p firewatch-core --bench analysis
+
+bench: bench-analysis install ## Measures from apply to Diagnosed, beside bare sandbox Jobs of as many rounds; prints a table
 	eval "$$($S/env.sh)" && cargo run --locked --quiet --example bench_diagnosis
 
 docs: ## Writes docs/diagnosis.md from the analyzers' own documentation

@@ -1,11 +1,16 @@
 //! How long it takes to analyse a namespace of 50, 500 and 5,000 pods with four events for each pod: from the recorded text to the
 //! diagnosis. Generated data with one real fault. `make bench-analysis`.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
 use std::hint::black_box;
+use std::path::Path;
+use std::process::Command as Process;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use firewatch_core::api::Role;
+use firewatch_core::diagnosis::recording::{Header, Recording, VERSION};
 use firewatch_core::diagnosis::{CaseFile, Verdict, diagnose, questions};
 use firewatch_core::sandbox::command::{Command, Resource, Scope};
 use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
@@ -14,6 +19,7 @@ use serde_json::{Value, json};
 
 const NOW: &str = "2026-03-01T12:00:00Z";
 const NAMESPACE: &str = "plant";
+const SIZES: [usize; 3] = [50, 500, 5000];
 /// Pods of one Deployment.
 const EACH: usize = 10;
 
@@ -198,13 +204,22 @@ fn case(evidence: &[Evidence]) -> CaseFile {
     CaseFile::from_evidence(NAMESPACE, None, now, evidence)
 }
 
+/// Set for a process of its own that reads one recording: its memory is then that of the analysis alone.
+const RECORDING: &str = "FIREWATCH_BENCH_RECORDING";
+/// Measurements of which the median is taken.
+const RUNS: usize = 7;
+
 fn main() {
+    if let Some(path) = std::env::var_os(RECORDING) {
+        return measure(Path::new(&path));
+    }
+    table();
     let mut criterion = Criterion::default()
         .sample_size(10)
         .without_plots()
         .configure_from_args();
     let mut group = criterion.benchmark_group("namespace");
-    for pods in [50, 500, 5000] {
+    for pods in SIZES {
         let evidence = namespace(pods);
         let read = case(&evidence);
         let diagnosis = diagnose(&read);
@@ -218,4 +233,69 @@ fn main() {
         });
     }
     group.finish();
+}
+
+/// One row for each size, each measured in a process of its own.
+fn table() {
+    println!("| pods | events | recording | read | diagnose | together | peak memory |");
+    println!("|---|---|---|---|---|---|---|");
+    for pods in SIZES {
+        let recording = Recording {
+            header: Header {
+                version: VERSION,
+                namespace: NAMESPACE.to_owned(),
+                target: None,
+                read_at: NOW.parse().unwrap(),
+            },
+            evidence: namespace(pods),
+        };
+        let path = std::env::temp_dir().join(format!("firewatch-bench-{}-{pods}.jsonl", std::process::id()));
+        std::fs::write(&path, recording.to_text().unwrap()).unwrap();
+        let child = Process::new(std::env::current_exe().unwrap())
+            .env(RECORDING, &path)
+            .output()
+            .unwrap();
+        std::fs::remove_file(&path).unwrap();
+        print!("| {pods} | {} | {}", pods * 4, String::from_utf8_lossy(&child.stdout));
+    }
+}
+
+/// What this thread has used of one core: a machine that does other things does not count. Elsewhere than on Linux, the clock.
+fn spent() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    std::fs::read_to_string("/proc/thread-self/schedstat")
+        .ok()
+        .and_then(|text| text.split_whitespace().next()?.parse().ok())
+        .map_or_else(|| START.elapsed(), Duration::from_nanos)
+}
+
+fn measure(path: &Path) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let size = text.len();
+    let evidence = Recording::from_text(&text).unwrap().evidence;
+    drop(text);
+    let mut times: Vec<(Duration, Duration)> = (0..RUNS)
+        .map(|_| {
+            let started = spent();
+            let case = case(&evidence);
+            let read = spent();
+            assert_eq!(diagnose(&case).verdict, Verdict::Found);
+            (read - started, spent() - started)
+        })
+        .collect();
+    times.sort_by_key(|(_, whole)| *whole);
+    let (read, whole) = times[RUNS / 2];
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    println!(
+        "{:.1} MB | {:.1} ms | {:.1} ms | {:.1} ms | {} |",
+        f64::from(u32::try_from(size).unwrap()) / 1e6,
+        read.as_secs_f64() * 1e3,
+        (whole - read).as_secs_f64() * 1e3,
+        whole.as_secs_f64() * 1e3,
+        peak.map_or_else(|| "not known here".to_owned(), |kib| format!("{} MiB", kib / 1024)),
+    );
 }

@@ -3,16 +3,14 @@
 //! Tolerant: an object that does not parse is kept as unknown, with its error; nothing here panics on what a cluster says.
 //! It must never interpret: that is the analyzers' work. Built by the loop, the agents' edge and the plugin from `Evidence`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use k8s_openapi::jiff::Timestamp;
-use serde_json::Value;
 
-use super::items;
-use super::objects::text;
 pub use super::objects::{Kind, Object, kind_of};
 use super::quantity;
 pub use super::records::{Entry, EventRecord, Gap, LogLine, LogRecord, Usage};
+use super::{events, items};
 use crate::api::ObjectName;
 use crate::sandbox::command::{Command, Resource, Scope};
 use crate::sandbox::evidence::{Evidence, EvidenceState};
@@ -28,7 +26,7 @@ pub struct CaseFile {
     now: Timestamp,
     objects: BTreeMap<ObjectName, Entry>,
     events: Vec<EventRecord>,
-    event_at: BTreeMap<(ObjectName, String, String), usize>,
+    event_at: HashMap<(ObjectName, String, String), usize>,
     logs: Vec<LogRecord>,
     usage: Vec<Usage>,
     usage_of: BTreeMap<(String, String, String), Usage>,
@@ -49,7 +47,7 @@ impl CaseFile {
             now,
             objects: BTreeMap::new(),
             events: Vec::new(),
-            event_at: BTreeMap::new(),
+            event_at: HashMap::new(),
             logs: Vec::new(),
             usage: Vec::new(),
             usage_of: BTreeMap::new(),
@@ -90,7 +88,7 @@ impl CaseFile {
             self.gaps.push(Gap {
                 command: evidence.command.clone(),
                 state: evidence.state,
-                message: first_line(&evidence.output),
+                message: evidence.said(),
                 evidence: evidence.id.clone(),
             });
         }
@@ -156,10 +154,7 @@ impl CaseFile {
     }
 
     fn add_event(&mut self, text: &str, evidence: &str) {
-        let Some(event) = serde_json::from_str::<Value>(text)
-            .ok()
-            .and_then(|value| event_record(&value, evidence, &self.namespace))
-        else {
+        let Some(event) = events::read(text, evidence, &self.namespace) else {
             return;
         };
         let key = (event.object.clone(), event.reason.clone(), event.message.clone());
@@ -314,62 +309,4 @@ impl CaseFile {
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps
     }
-}
-
-/// From either form of an event (`v1` and `events.k8s.io/v1`).
-fn event_record(value: &Value, evidence: &str, default_namespace: &str) -> Option<EventRecord> {
-    let about = value.get("involvedObject").or_else(|| value.get("regarding"))?;
-    let namespace = text(about, &["namespace"]);
-    let kind = text(about, &["kind"]);
-    let name = text(about, &["name"]);
-    if kind.is_empty() || name.is_empty() {
-        return None;
-    }
-    let cluster_scoped = matches!(kind.as_str(), "Node" | "PersistentVolume");
-    let time = |keys: &[&[&str]]| keys.iter().find_map(|path| text(value, path).parse::<Timestamp>().ok());
-    let count = value
-        .get("series")
-        .and_then(|series| series.get("count"))
-        .or_else(|| value.get("count"))
-        .or_else(|| value.get("deprecatedCount"))
-        .and_then(Value::as_i64)
-        .and_then(|count| i32::try_from(count).ok())
-        .unwrap_or(1);
-    let message = match text(value, &["message"]) {
-        empty if empty.is_empty() => text(value, &["note"]),
-        message => message,
-    };
-    Some(EventRecord {
-        object: ObjectName {
-            kind,
-            namespace: match (cluster_scoped, namespace.is_empty()) {
-                (true, _) => None,
-                (false, true) => Some(default_namespace.to_owned()),
-                (false, false) => Some(namespace),
-            },
-            name,
-        },
-        warning: text(value, &["type"]) == "Warning",
-        reason: text(value, &["reason"]),
-        message,
-        count: count.max(1),
-        first: time(&[
-            &["firstTimestamp"],
-            &["deprecatedFirstTimestamp"],
-            &["eventTime"],
-            &["metadata", "creationTimestamp"],
-        ]),
-        last: time(&[
-            &["series", "lastObservedTime"],
-            &["lastTimestamp"],
-            &["deprecatedLastTimestamp"],
-            &["eventTime"],
-            &["metadata", "creationTimestamp"],
-        ]),
-        evidence: evidence.to_owned(),
-    })
-}
-
-fn first_line(output: &str) -> String {
-    output.lines().next().unwrap_or_default().chars().take(300).collect()
 }

@@ -6,6 +6,7 @@ pub mod case_file;
 mod cause;
 pub mod confidence;
 pub mod environment;
+mod events;
 pub mod facts;
 pub mod finding;
 pub mod graph;

@@ -67,3 +67,32 @@ pub struct Evidence {
     /// `sha256:` and 64 hex digits of `output`.
     pub sha256: String,
 }
+
+impl Evidence {
+    /// What was said in place of a whole answer: the first error beside a document, or the first line.
+    pub fn said(&self) -> String {
+        let beside = serde_json::from_str::<serde_json::Value>(&self.output)
+            .ok()
+            .and_then(|document| Some(document.pointer("/firewatch/errors/0")?.as_str()?.to_owned()));
+        let line = beside.unwrap_or_else(|| self.output.lines().next().unwrap_or_default().to_owned());
+        line.chars().take(300).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_error_beside_a_document_is_what_was_said() {
+        let mut evidence: Evidence = serde_json::from_str(
+            r#"{"id":"E1","agent":"code-analyst","command":"topNodes","argv":[],"state":"Forbidden","exitCode":1,"durationMs":1,
+            "collectedAt":"2026-03-01T12:00:00Z","output":"{\"items\":[],\"firewatch\":{\"errors\":[\"no\"]}}","sha256":""}"#,
+        )
+        .unwrap();
+        assert_eq!(evidence.said(), "no");
+        evidence.output = "error: first\nsecond".to_owned();
+        assert_eq!(evidence.said(), "error: first");
+    }
+}

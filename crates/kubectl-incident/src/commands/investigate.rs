@@ -187,9 +187,9 @@ fn reachable(answers: &[Evidence], namespace: &str) -> Result<()> {
         answers
             .iter()
             .find(|one| one.state == state)
-            .and_then(|one| one.output.lines().last())
-            .unwrap_or("kubectl said nothing")
-            .to_owned()
+            .map(Evidence::said)
+            .filter(|said| !said.is_empty())
+            .unwrap_or_else(|| "kubectl said nothing".to_owned())
     };
     Err(if any(&[EvidenceState::Forbidden]) {
         Error::Refused {
