@@ -280,7 +280,7 @@ fn measure(path: &Path) {
             let case = case(&evidence);
             let read = spent();
             assert_eq!(diagnose(&case).verdict, Verdict::Found);
-            (read - started, spent() - started)
+            (read.saturating_sub(started), spent().saturating_sub(started))
         })
         .collect();
     times.sort_by_key(|(_, whole)| *whole);
@@ -294,7 +294,7 @@ fn measure(path: &Path) {
         "{:.1} MB | {:.1} ms | {:.1} ms | {:.1} ms | {} |",
         f64::from(u32::try_from(size).unwrap()) / 1e6,
         read.as_secs_f64() * 1e3,
-        (whole - read).as_secs_f64() * 1e3,
+        whole.saturating_sub(read).as_secs_f64() * 1e3,
         whole.as_secs_f64() * 1e3,
         peak.map_or_else(|| "not known here".to_owned(), |kib| format!("{} MiB", kib / 1024)),
     );
