@@ -4,6 +4,7 @@
 mod common;
 
 use common::{names, read, recording};
+use firewatch_core::diagnosis::recording::Recording;
 use firewatch_core::diagnosis::{Confidence, Depth, Diagnosis, Remedy, Verdict};
 use firewatch_core::sandbox::evidence::Evidence;
 
@@ -132,22 +133,37 @@ fn every_claim_cites_evidence_that_is_there() {
     }
 }
 
+/// Every recording, once about its target and once about its whole namespace.
+fn looks() -> Vec<(String, Recording)> {
+    names()
+        .into_iter()
+        .flat_map(|name| {
+            let about_target = recording(&name);
+            let mut about_all = about_target.clone();
+            about_all.header.target = None;
+            [
+                (name.clone(), about_target),
+                (format!("{name}, whole namespace"), about_all),
+            ]
+        })
+        .collect()
+}
+
 #[test]
 fn less_evidence_never_makes_a_cause_more_certain_nor_a_sick_target_healthy() {
-    for name in names() {
-        let recording = recording(&name);
+    for (name, recording) in looks() {
         let all = &recording.evidence;
         let whole = read(&recording, all);
+        let says = |diagnosis: &Diagnosis| {
+            diagnosis
+                .root_cause
+                .as_ref()
+                .map_or(Confidence::default(), |root| root.finding.confidence)
+        };
         for without in 0..all.len() {
             let mut some = all.clone();
             let taken = some.remove(without);
             let less = read(&recording, &some);
-            let says = |diagnosis: &Diagnosis| {
-                diagnosis
-                    .root_cause
-                    .as_ref()
-                    .map_or(Confidence::default(), |root| root.finding.confidence)
-            };
             assert!(
                 says(&less) <= says(&whole),
                 "{name} without {}: {} > {}",
@@ -164,8 +180,7 @@ fn less_evidence_never_makes_a_cause_more_certain_nor_a_sick_target_healthy() {
 
 #[test]
 fn a_cause_without_what_it_cites_is_no_cause() {
-    for name in names() {
-        let recording = recording(&name);
+    for (name, recording) in looks() {
         let all = &recording.evidence;
         let Some(root) = read(&recording, all).root_cause else {
             continue;
@@ -175,13 +190,9 @@ fn a_cause_without_what_it_cites_is_no_cause() {
             .filter(|one| !root.finding.evidence.contains(&one.id))
             .cloned()
             .collect();
-        let now_says = if rest.is_empty() {
-            None
-        } else {
-            read(&recording, &rest).root_cause
-        };
+        let other = read(&recording, &rest).root_cause;
         assert!(
-            now_says
+            other
                 .is_none_or(|other| other.finding.category != root.finding.category
                     || other.finding.object != root.finding.object),
             "{name}"
