@@ -42,6 +42,9 @@ pub struct Record {
     pub run: Option<AgentRun>,
     /// What the agent asked for.
     pub commands: Vec<Command>,
+    /// The record that keeps what was collected for this step, where that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collected: Option<Payload>,
     /// What an executor's pod printed.
     pub lines: Vec<OutputLine>,
     /// What else the step decided, as it stands in the status.

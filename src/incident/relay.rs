@@ -3,10 +3,11 @@
 //!
 //! It must never hold the loop up: a store that does not answer is left alone for a few seconds. Called by `reconcile`.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use firewatch_core::api::approval::RemediationApproval;
-use firewatch_core::api::status::JobPurpose;
+use firewatch_core::api::status::{JobPurpose, OutboxEntry};
 use firewatch_core::api::{Incident, Phase};
 use firewatch_core::incident::Reason;
 use firewatch_core::report::{ApprovalRow, AuditRow, CommandRow, IncidentMeta, MessageRow};
@@ -14,7 +15,7 @@ use firewatch_core::sandbox::command::Lane;
 use kube::ResourceExt;
 
 use super::context::Context;
-use super::payload;
+use super::payload::{self, Record};
 use crate::store::StoreError;
 use crate::telemetry::events;
 
@@ -133,16 +134,17 @@ async fn send(ctx: &Context, incident: &Incident, stored: i64) -> Result<i64, St
     let mut payloads = Vec::new();
     for entry in &entries {
         let Some(name) = &entry.payload else { continue };
-        let record = match payload::find(ctx, name).await {
-            Ok(Some(record)) => record,
-            Ok(None) => {
-                // The transition itself is stored; what is gone is said loudly, and its digest stays in the chain.
-                tracing::error!(incident_uid = %meta.uid, sequence = entry.sequence, record = %name, reason = "RecordMissing", "a record was deleted before it was stored");
-                continue;
-            }
-            Err(error) => return Err(StoreError::InvalidRow(format!("record {name} cannot be read: {error}"))),
+        let Some(record) = kept(ctx, &meta, entry, name).await? else {
+            continue;
         };
-        let mut commands: Vec<CommandRow> = record.evidence.iter().map(CommandRow::of_evidence).collect();
+        // What a step rests on may be a record of its own; the step's holds its digest, and so does the chain.
+        if let Some(collected) = &record.collected
+            && let Some(gathered) = kept(ctx, &meta, entry, &collected.config_map).await?
+        {
+            send_evidence(ctx, &meta, &gathered).await?;
+            payloads.push((collected.digest.clone(), json(&gathered)?));
+        }
+        send_evidence(ctx, &meta, &record).await?;
         let finished = [
             Reason::ExecutionFinished,
             Reason::ExecutionFailed,
@@ -158,24 +160,51 @@ async fn send(ctx: &Context, incident: &Incident, stored: i64) -> Result<i64, St
             } else {
                 (&status.execution, Lane::Remediate)
             };
-            commands.extend(execution.iter().flat_map(|e| CommandRow::of_execution(e, lane)));
-        }
-        if !record.evidence.is_empty() {
-            ctx.sink.store_evidence(&meta.uid, &record.evidence).await?;
+            let commands: Vec<CommandRow> = execution
+                .iter()
+                .flat_map(|e| CommandRow::of_execution(e, lane))
+                .collect();
+            ctx.sink.store_commands(&meta.uid, &commands).await?;
         }
         let messages = MessageRow::of_transition(entry.sequence, entry.at.0, &record.messages);
         if !messages.is_empty() {
             ctx.sink.store_messages(&meta.uid, &messages).await?;
         }
-        if !commands.is_empty() {
-            ctx.sink.store_commands(&meta.uid, &commands).await?;
-        }
-        let json = serde_json::to_value(&*record).map_err(|e| StoreError::InvalidRow(e.to_string()))?;
-        payloads.push((entry.payload_digest.clone(), json));
+        payloads.push((entry.payload_digest.clone(), json(&record)?));
     }
     let highest = ctx.sink.store_transitions(&meta, &entries, &payloads).await?;
     ctx.sink.upsert_audit_log(&AuditRow::of(incident)).await?;
     Ok(highest)
+}
+
+/// A record that waits to be stored. One that is gone is said loudly; the transition is stored, with its digest in the chain.
+async fn kept(
+    ctx: &Context,
+    meta: &IncidentMeta,
+    entry: &OutboxEntry,
+    name: &str,
+) -> Result<Option<Arc<Record>>, StoreError> {
+    let found = payload::find(ctx, name)
+        .await
+        .map_err(|error| StoreError::InvalidRow(format!("record {name} cannot be read: {error}")))?;
+    if found.is_none() {
+        tracing::error!(incident_uid = %meta.uid, sequence = entry.sequence, record = %name, reason = "RecordMissing", "a record was deleted before it was stored");
+    }
+    Ok(found)
+}
+
+/// The evidence of a record, and the commands that brought it.
+async fn send_evidence(ctx: &Context, meta: &IncidentMeta, record: &Record) -> Result<(), StoreError> {
+    if record.evidence.is_empty() {
+        return Ok(());
+    }
+    ctx.sink.store_evidence(&meta.uid, &record.evidence).await?;
+    let commands: Vec<CommandRow> = record.evidence.iter().map(CommandRow::of_evidence).collect();
+    ctx.sink.store_commands(&meta.uid, &commands).await
+}
+
+fn json(record: &Record) -> Result<serde_json::Value, StoreError> {
+    serde_json::to_value(record).map_err(|e| StoreError::InvalidRow(e.to_string()))
 }
 
 /// Stores an approval as it was decided, and says whether it is stored.

@@ -5,7 +5,7 @@ use firewatch_core::api::Claim;
 use firewatch_core::api::status::{ExecutionState, ExecutionStep, JobRef};
 use firewatch_core::incident::Reason;
 use firewatch_core::incident::observation::JobFacts;
-use firewatch_core::sandbox::evidence::Evidence;
+use firewatch_core::sandbox::evidence::{self, Evidence};
 use firewatch_core::sandbox::outcome::{self, PodOutcome};
 use firewatch_core::sandbox::output::{OutputFault, OutputLine, parse_log};
 use firewatch_core::sandbox::request::{KEY, SandboxRequest};
@@ -136,11 +136,11 @@ fn fault(fault: &OutputFault) -> (Reason, String) {
     (reason, fault.to_string())
 }
 
-/// Reads an evidence Job's lines as evidence, numbered from `first`.
+/// Reads an evidence Job's lines as evidence. `before`: how many commands the investigation's earlier Jobs were asked for.
 pub async fn read_evidence(
     ctx: &Context,
     job: &JobRef,
-    first: usize,
+    before: usize,
 ) -> Result<Result<Vec<Evidence>, (Reason, String)>, Error> {
     let config_maps: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), &ctx.config.sandbox_namespace);
     let asked = config_maps
@@ -164,13 +164,13 @@ pub async fn read_evidence(
     };
     let collected_at = Timestamp::now();
     let evidence = lines.into_iter().filter_map(|line| {
-        let command = request.commands.iter().find(|c| c.id == line.id)?.command.clone();
-        Some((command, line))
+        let mut asked = request.commands.iter().enumerate();
+        let (position, asked) = asked.find(|(_, c)| c.id == line.id)?;
+        Some((position, asked.command.clone(), line))
     });
     let evidence: Vec<Evidence> = evidence
-        .enumerate()
-        .map(|(index, (command, line))| Evidence {
-            id: format!("E{}", first.saturating_add(index)),
+        .map(|(position, command, line)| Evidence {
+            id: evidence::id(job.purpose, job.round, before, position),
             agent: job.agent,
             command,
             argv: line.argv,

@@ -34,7 +34,7 @@ pub async fn the_whole_story_reads_back_as_the_report(sink: &dyn AuditSink) {
     assert_eq!(story.messages.len(), 4);
     assert_eq!(
         story.commands.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(),
-        ["E1", "E2", "E10", "remediate-1", "remediate-2"]
+        ["E1", "E2", "E10", "V1.1", "remediate-1", "remediate-2"]
     );
     let view = StoryView::with_approval(&sample.incident, Some(sample.approval_row()));
     let from_cluster = serde_json::to_string_pretty(&document(&sample.incident, &view)).unwrap();

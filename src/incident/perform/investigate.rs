@@ -4,6 +4,7 @@ use firewatch_core::agents::{self, AgentRun, AgentStep, commander, messages};
 use firewatch_core::api::status::{AgentState, AgentStatus, Engine, EvidenceRef, JobPurpose, JobRef, JobState};
 use firewatch_core::api::{Incident, IncidentStatus, Phase, Role};
 use firewatch_core::incident::{Reason, record_limits};
+use firewatch_core::report::build::shortened;
 use firewatch_core::sandbox::command::Command;
 use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
 use firewatch_core::text::clip;
@@ -270,12 +271,8 @@ pub async fn gather(ctx: &Context, incident: &Incident, job: &JobRef) -> Result<
     if let Some((found, kept)) = payload::find_kept(ctx, &uid, &step).await? {
         return Ok(Ok((found.evidence.clone(), kept)));
     }
-    let first = incident
-        .status
-        .as_ref()
-        .map_or(0, |s| s.evidence.len())
-        .saturating_add(1);
-    let evidence = match outcomes::read_evidence(ctx, job, first).await? {
+    let before = asked_before(ctx, incident, job).await?;
+    let evidence = match outcomes::read_evidence(ctx, job, before).await? {
         Ok(evidence) => evidence,
         Err(fault) => return Ok(Err(fault)),
     };
@@ -292,6 +289,27 @@ pub async fn gather(ctx: &Context, incident: &Incident, job: &JobRef) -> Result<
     Ok(Ok((kept.evidence.clone(), payload)))
 }
 
+/// How many commands the investigation's Jobs before this one were asked for. Their order in the status never changes, so the number is
+/// the same whichever of them is read first, and however often.
+async fn asked_before(ctx: &Context, incident: &Incident, job: &JobRef) -> Result<usize, Error> {
+    let uid = incident.uid().ok_or(Error::Unidentified)?;
+    if job.purpose != JobPurpose::Evidence {
+        return Ok(0);
+    }
+    let jobs = incident.status.iter().flat_map(|s| &s.jobs);
+    let earlier = jobs
+        .filter(|j| j.purpose == JobPurpose::Evidence)
+        .take_while(|j| j.name != job.name);
+    let mut commands = 0_usize;
+    for JobRef { agent, round, .. } in earlier {
+        let step = [agent.to_string(), "ask".to_owned(), round.to_string()];
+        let asked = payload::find_step(ctx, &uid, &step.each_ref().map(String::as_str)).await?;
+        let asked = asked.ok_or_else(|| Error::Missing(format!("the record of {agent}'s round {round}")))?;
+        commands = commands.saturating_add(asked.commands.len());
+    }
+    Ok(commands)
+}
+
 /// Notes evidence in the status; returns which of it is not whole.
 pub fn add_evidence(status: &mut IncidentStatus, evidence: &[Evidence], config_map: &str) -> Vec<String> {
     let mut missing = Vec::new();
@@ -299,17 +317,15 @@ pub fn add_evidence(status: &mut IncidentStatus, evidence: &[Evidence], config_m
         if item.state != EvidenceState::Complete {
             missing.push(format!("{} {}", item.id, item.state));
         }
-        if status.evidence.iter().any(|e| e.id == item.id) || status.evidence.len() >= record_limits::EVIDENCE {
-            continue;
-        }
-        status.evidence.push(EvidenceRef {
+        let reference = EvidenceRef {
             id: item.id.clone(),
             agent: item.agent,
-            command: clip(&item.argv.join(" "), 256),
+            command: shortened(&item.argv),
             state: item.state.to_string(),
             sha256: item.sha256.clone(),
             config_map: Some(config_map.to_owned()),
-        });
+        };
+        record_limits::push_evidence(status, reference);
     }
     missing
 }

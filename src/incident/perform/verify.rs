@@ -4,6 +4,7 @@ use firewatch_core::agents::{AgentRun, AgentStep, commander};
 use firewatch_core::api::status::{JobPurpose, JobRef, JobState};
 use firewatch_core::api::{Incident, Phase, Role};
 use firewatch_core::diagnosis::case_file::CaseFile;
+use firewatch_core::incident::transition::Payload;
 use firewatch_core::incident::{Reason, names, record_limits};
 use firewatch_core::remediation::verify as judge;
 use firewatch_core::sandbox::command::Command;
@@ -42,40 +43,42 @@ pub async fn ask(ctx: &Context, incident: Incident) -> Result<(), Error> {
     let purpose = purpose(&incident);
     let round = last_round(&incident, purpose).saturating_add(1);
     let (run, commands) = investigate::first_look(&case::empty(&incident));
-    send(
-        ctx,
-        incident,
-        purpose,
-        round,
+    let ask = Ask {
         run,
         commands,
-        Vec::new(),
-        Reason::VerificationStarted,
-    )
-    .await
+        before: Vec::new(),
+        collected: None,
+    };
+    send(ctx, incident, purpose, round, ask, Reason::VerificationStarted).await
 }
 
-/// Makes the Job of one round; `before` names the rounds of this look that it adds to.
-#[allow(
-    clippy::too_many_arguments,
-    reason = "one call site for each kind of round; a struct would only rename the arguments"
-)]
+/// What a round asks for.
+struct Ask {
+    /// The agent's machine after it asked.
+    run: AgentRun,
+    commands: Vec<Command>,
+    /// Names of the records of this look's earlier rounds, which the new one adds to.
+    before: Vec<String>,
+    /// What the round before brought.
+    collected: Option<Payload>,
+}
+
+/// Makes the Job of one round.
 async fn send(
     ctx: &Context,
     mut incident: Incident,
     purpose: JobPurpose,
     round: i64,
-    run: AgentRun,
-    commands: Vec<Command>,
-    before: Vec<String>,
+    ask: Ask,
     reason: Reason,
 ) -> Result<(), Error> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
     let step = [purpose.to_string(), "ask".into(), round.to_string()];
     let record = Record {
-        run: Some(run),
-        commands,
-        data: serde_json::json!({ "before": before }),
+        run: Some(ask.run),
+        commands: ask.commands,
+        collected: ask.collected,
+        data: serde_json::json!({ "before": ask.before }),
         ..Record::default()
     };
     let (kept, payload) = payload::keep(ctx, &uid, &step.each_ref().map(String::as_str), record).await?;
@@ -116,10 +119,10 @@ async fn send(
 }
 
 /// Reads a round; asks for what it made interesting, or judges.
-pub async fn collect(ctx: &Context, incident: Incident, job: JobRef) -> Result<(), Error> {
+pub async fn collect(ctx: &Context, mut incident: Incident, job: JobRef) -> Result<(), Error> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
-    let evidence = match investigate::gather(ctx, &incident, &job).await? {
-        Ok((evidence, _)) => evidence,
+    let (evidence, collected) = match investigate::gather(ctx, &incident, &job).await? {
+        Ok(gathered) => gathered,
         Err((reason, message)) => return investigate::note_failure(ctx, incident, &job, reason, message).await,
     };
     let step = [job.purpose.to_string(), "ask".into(), job.round.to_string()];
@@ -134,32 +137,29 @@ pub async fn collect(ctx: &Context, incident: Incident, job: JobRef) -> Result<(
     for item in &evidence {
         case.add(item);
     }
-    before.push(payload::name(&uid, &[&job.name, "evidence"]));
+    before.push(collected.config_map.clone());
+    if let Some(status) = &mut incident.status {
+        investigate::add_evidence(status, &evidence, &collected.config_map);
+        record_limits::set_job_state(status, &job.name, JobState::Collected);
+    }
     let mut run = asked
         .run
         .clone()
         .unwrap_or_else(|| AgentRun::start(Role::SreInvestigator));
     match run.next(&case) {
         AgentStep::NeedEvidence(commands) => {
-            let mut incident = incident;
-            if let Some(status) = &mut incident.status {
-                record_limits::set_job_state(status, &job.name, JobState::Collected);
-            }
-            send(
-                ctx,
-                incident,
-                job.purpose,
-                job.round.saturating_add(1),
+            let ask = Ask {
                 run,
                 commands,
                 before,
-                Reason::VerificationContinues,
-            )
-            .await
+                collected: Some(collected),
+            };
+            let round = job.round.saturating_add(1);
+            send(ctx, incident, job.purpose, round, ask, Reason::VerificationContinues).await
         }
         AgentStep::Report(report) => {
             let fresh = commander::consolidate(&[report], &case);
-            judge_it(ctx, incident, job, &case, &fresh).await
+            judge_it(ctx, incident, &job, &case, &fresh, collected).await
         }
     }
 }
@@ -176,9 +176,10 @@ async fn add_from(ctx: &Context, case: &mut CaseFile, name: &str) -> Result<(), 
 async fn judge_it(
     ctx: &Context,
     mut incident: Incident,
-    job: JobRef,
+    job: &JobRef,
     case: &CaseFile,
     fresh: &firewatch_core::diagnosis::Diagnosis,
+    collected: Payload,
 ) -> Result<(), Error> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
     let before = diagnose::recorded(ctx, &uid).await?;
@@ -197,11 +198,11 @@ async fn judge_it(
         &step,
         Record {
             data,
+            collected: Some(collected),
             ..Record::default()
         },
     )
     .await?;
-    record_limits::set_job_state(&mut status, &job.name, JobState::Collected);
     status.verified_at = Some(now());
     let failing: Vec<_> = verification
         .checks

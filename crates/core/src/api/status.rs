@@ -541,7 +541,7 @@ pub struct Blocked {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EvidenceRef {
-    /// `E1`, `E2`, …
+    /// `E1`, `E2`, … of the investigation; `V1.1`, … of the verification's first round; `VR1.1`, … of a rollback's.
     #[schemars(length(max = 16))]
     pub id: String,
     /// Who asked for it.

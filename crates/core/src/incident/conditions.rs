@@ -8,6 +8,7 @@ use super::transition::whole_second;
 use crate::api::conditions as types;
 use crate::api::status::{AgentState, ExecutionState, IncidentStatus};
 use crate::api::{ApprovalState, Outcome, Phase};
+use crate::sandbox::evidence::Stage;
 use crate::text::clip;
 
 /// What conditions need to know beside the status.
@@ -192,7 +193,10 @@ fn investigated(s: &IncidentStatus) -> Option<Wanted> {
                 "{} of {} agents reported on {} pieces of evidence",
                 asked.len() - failed,
                 asked.len(),
-                s.evidence.len()
+                s.evidence
+                    .iter()
+                    .filter(|e| Stage::of_id(&e.id) == Stage::Investigation)
+                    .count()
             ),
         )
     })

@@ -3,6 +3,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::chain;
 use super::reason::Reason;
@@ -27,7 +28,8 @@ pub struct Transition {
 }
 
 /// Where a transition's record is until Postgres has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Payload {
     /// `sha256:` and 64 hex digits over the record.
     pub digest: String,

@@ -4,7 +4,9 @@
 use crate::api::incident::AlertSource;
 use crate::api::status::{Execution, ExecutionStep, FindingStatus, IncidentStatus, PlanStatus};
 use crate::api::{ActionType, ApprovalState, Decision, Incident, ObjectName, PlannedAction, Role};
+use crate::incident::record_limits;
 use crate::sandbox::command::Lane;
+use crate::sandbox::evidence::Stage;
 use crate::text::clip;
 
 use super::audit_row::{self, AuditRow};
@@ -14,9 +16,6 @@ use super::document::{
     RollbackSection, RootCauseSection, VerificationSection, Workflow,
 };
 use super::story::{ApprovalRow, Story, by_number};
-
-/// As many pieces of evidence as a status names.
-const EVIDENCE: usize = 128;
 
 /// What a document needs beside the Incident: things that live in another object.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,6 +74,7 @@ pub fn document(incident: &Incident, view: &StoryView) -> ResponseDocument {
             chain_head: status.last_hash.clone(),
             evidence: evidence(status.evidence.iter().map(|e| EvidenceSection {
                 id: e.id.clone(),
+                stage: Stage::of_id(&e.id),
                 agent: e.agent,
                 command: e.command.clone(),
                 state: e.state.clone(),
@@ -116,6 +116,7 @@ pub fn from_story(story: &Story) -> Option<ResponseDocument> {
         chain_head: story.transitions.last().map(|last| last.hash.clone()),
         evidence: evidence(story.evidence.iter().map(|e| EvidenceSection {
             id: e.id.clone(),
+            stage: Stage::of_id(&e.id),
             agent: e.agent,
             command: shortened(&e.argv),
             state: e.state.to_string(),
@@ -336,9 +337,10 @@ fn metrics(status: &IncidentStatus, row: &AuditRow) -> Metrics {
     }
 }
 
+/// As many pieces as a status names, and the same ones.
 fn evidence(all: impl Iterator<Item = EvidenceSection>) -> Vec<EvidenceSection> {
     let mut list: Vec<EvidenceSection> = all.collect();
     list.sort_by_cached_key(|e| by_number(&e.id));
-    list.truncate(EVIDENCE);
+    record_limits::keep_bounded(&mut list, |e| &e.id);
     list
 }

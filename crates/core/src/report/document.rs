@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::incident::AlertSource;
 use crate::api::status::{Outcome, Phase};
 use crate::api::{Decision, Impact, ObjectName, Risk, Role, Severity};
+use crate::sandbox::evidence::Stage;
 
 /// One investigation, from the alert to the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -287,8 +288,10 @@ pub struct AuditSection {
 /// One piece of evidence, without its text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvidenceSection {
-    /// `E1`, …
+    /// `E1`, …; `V1.1`, … of a verification.
     pub id: String,
+    /// For what it was looked at.
+    pub stage: Stage,
     /// Who asked for it.
     pub agent: Role,
     /// What was run, shortened.

@@ -8,6 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::document::{ExecutedCommand, FindingSection, PlanSection, ResponseDocument, VerificationSection};
 use crate::api::status::Outcome;
 use crate::api::{Decision, Impact};
+use crate::sandbox::evidence::Stage;
 
 /// The document as Markdown.
 pub fn markdown(document: &ResponseDocument) -> String {
@@ -327,7 +328,17 @@ fn record(out: &mut String, d: &ResponseDocument) -> std::fmt::Result {
         } else {
             format!(" ({})", line(&evidence.state))
         };
-        writeln!(out, "- {}: {}{state}", line(&evidence.id), code(&evidence.command))?;
+        let stage = match evidence.stage {
+            Stage::Investigation => "",
+            Stage::Verification => " (verification)",
+            Stage::RollbackVerification => " (verification of the rollback)",
+        };
+        writeln!(
+            out,
+            "- {}{stage}: {}{state}",
+            line(&evidence.id),
+            code(&evidence.command)
+        )?;
     }
     if !d.audit.evidence.is_empty() {
         writeln!(out)?;

@@ -12,7 +12,7 @@ use crate::api::approval::{RemediationApproval, is_confirmed};
 use crate::api::status::{Execution, OutboxEntry};
 use crate::api::{Claim, Confirmation, Decision, Incident, Role};
 use crate::sandbox::command::Lane;
-use crate::sandbox::evidence::{Evidence, EvidenceState};
+use crate::sandbox::evidence::{Evidence, EvidenceState, Stage};
 
 use super::audit_row::AuditRow;
 
@@ -284,8 +284,26 @@ impl Story {
     }
 }
 
-/// Sorts `E2` before `E10`: by the number at the end, then by the text.
-pub fn by_number(id: &str) -> (u64, String) {
-    let digits: String = id.chars().filter(char::is_ascii_digit).collect();
-    (digits.parse().unwrap_or(u64::MAX), id.to_owned())
+/// Sorts `E2` before `E10`, and both before `V1.1`: by the stage, the numbers in the id, and its text.
+pub fn by_number(id: &str) -> (Stage, Vec<u64>, String) {
+    let numbers = id
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|digits| !digits.is_empty())
+        .map(|digits| digits.parse().unwrap_or(u64::MAX));
+    (Stage::of_id(id), numbers.collect(), id.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_stage_then_by_number() {
+        let mut ids = ["VR1.1", "V2.1", "E10", "V1.10", "V1.9", "E2", "V10.1"];
+        ids.sort_by_cached_key(|id| by_number(id));
+        assert_eq!(ids, ["E2", "E10", "V1.9", "V1.10", "V2.1", "V10.1", "VR1.1"]);
+        let mut commands = ["remediate-10", "remediate-2"];
+        commands.sort_by_cached_key(|id| by_number(id));
+        assert_eq!(commands, ["remediate-2", "remediate-10"]);
+    }
 }

@@ -7,6 +7,7 @@ use strum::{AsRefStr, Display};
 
 use super::command::Command;
 use crate::api::Role;
+use crate::api::status::JobPurpose;
 
 /// Why an output is, or is not, the whole truth. Only `Complete` may be read as "there is nothing more".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, AsRefStr, Display)]
@@ -42,11 +43,49 @@ impl EvidenceState {
     }
 }
 
+/// For what something was looked at. The id of a piece of evidence says it: `E7`; `V2.7`, the seventh command of a verification's second
+/// round; `VR1.7`, of a rollback's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, AsRefStr, Display)]
+pub enum Stage {
+    /// For the diagnosis.
+    Investigation,
+    /// To see whether a change helped.
+    Verification,
+    /// To see whether it was taken back.
+    RollbackVerification,
+}
+
+impl Stage {
+    /// The stage that an id tells.
+    pub fn of_id(id: &str) -> Self {
+        if id.starts_with("VR") {
+            Self::RollbackVerification
+        } else if id.starts_with('V') {
+            Self::Verification
+        } else {
+            Self::Investigation
+        }
+    }
+}
+
+/// The id of a command's output: the same whenever and however often the output is read, and no other command's of the incident.
+/// `before`: how many commands the investigation's earlier Jobs were asked for. `position`: of the command in its Job, from 0.
+pub fn id(purpose: JobPurpose, round: i64, before: usize, position: usize) -> String {
+    let number = position.saturating_add(1);
+    match purpose {
+        JobPurpose::Verification => format!("V{round}.{number}"),
+        JobPurpose::RollbackVerification => format!("VR{round}.{number}"),
+        JobPurpose::Evidence | JobPurpose::Execution | JobPurpose::Rollback => {
+            format!("E{}", before.saturating_add(number))
+        }
+    }
+}
+
 /// One command's output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
-    /// `E1`, `E2`, …, unique within the incident.
+    /// As `id` gives it; unique within the incident.
     pub id: String,
     /// Who asked for it.
     pub agent: Role,
@@ -81,7 +120,9 @@ impl Evidence {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -94,5 +135,31 @@ mod tests {
         assert_eq!(evidence.said(), "no");
         evidence.output = "error: first\nsecond".to_owned();
         assert_eq!(evidence.said(), "error: first");
+    }
+
+    #[test]
+    fn no_two_commands_of_an_incident_share_an_id() {
+        let mut seen = BTreeSet::new();
+        for (purpose, stage) in [
+            (JobPurpose::Verification, Stage::Verification),
+            (JobPurpose::RollbackVerification, Stage::RollbackVerification),
+        ] {
+            for round in 1..=12 {
+                for position in 0..12 {
+                    let id = id(purpose, round, 7, position);
+                    assert_eq!(Stage::of_id(&id), stage, "{id}");
+                    assert!(seen.insert(id));
+                }
+            }
+        }
+        // Two Jobs of the investigation, of 7 and 5 commands.
+        for (before, commands) in [(0, 7), (7, 5)] {
+            for position in 0..commands {
+                let id = id(JobPurpose::Evidence, 1, before, position);
+                assert_eq!(Stage::of_id(&id), Stage::Investigation, "{id}");
+                assert!(seen.insert(id));
+            }
+        }
+        assert!(seen.contains("E1") && seen.contains("E12"));
     }
 }

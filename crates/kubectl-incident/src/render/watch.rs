@@ -1,6 +1,7 @@
 //! The lines of `watch`: one for each step of an incident, with what that step brought.
 
 use firewatch_core::api::{IncidentStatus, Outcome, Phase};
+use firewatch_core::sandbox::evidence::Stage;
 
 use super::style::{Palette, Tone};
 use super::text::{clean, clock_seconds, cut};
@@ -29,6 +30,8 @@ pub fn news(before: Option<&IncidentStatus>, after: &IncidentStatus, columns: us
     for evidence in after
         .evidence
         .iter()
+        // A verification looks at the same again and again; its transitions tell what it saw.
+        .filter(|e| Stage::of_id(&e.id) == Stage::Investigation)
         .filter(|e| !before.is_some_and(|b| b.evidence.iter().any(|known| known.id == e.id)))
     {
         lines.push(palette.paint(
