@@ -200,7 +200,8 @@ async fn stall(reason: Reason, ctx: &Context) -> Option<(Reason, String)> {
                 .map(|g| g.differences.join("; "))
                 .unwrap_or_default();
             format!(
-                "nothing is executed while the admission policies are not as installed by the chart ({differences}); run helm upgrade"
+                "nothing is executed while the admission policies are not as this version's chart installs them ({differences}); \
+                 install it again with helm upgrade --force-conflicts: without that flag, what was edited by hand stays"
             )
         }
         Reason::PolicySuspended => "a ResponsePolicy is suspended; set spec.suspended to false to go on".to_owned(),
