@@ -23,6 +23,7 @@ pub struct Observed {
     /// What holds in the incident's namespace.
     pub policy: Effective,
     guard_intact: bool,
+    storing_since: Option<Timestamp>,
     jobs: BTreeMap<String, JobFacts>,
     approval: ApprovalFacts,
     approval_stored: bool,
@@ -39,6 +40,7 @@ impl Observed {
             spec: &incident.spec,
             status: incident.status.as_ref().unwrap_or(&EMPTY),
             deleting_since: incident.metadata.deletion_timestamp.as_ref().map(|t| t.0),
+            storing_since: self.storing_since,
             policy: PolicyFacts {
                 name: self.policy.name.clone(),
                 mode: self.policy.mode,
@@ -83,6 +85,7 @@ pub async fn observe(ctx: &Context, incident: &Incident) -> Result<Observed, Err
     Ok(Observed {
         now: Timestamp::now(),
         policy: policies::effective(ctx, &labels),
+        storing_since: ctx.storing_since(&incident.uid().unwrap_or_default()).await,
         guard_intact: ctx.guard.state().await.is_some_and(|g| g.intact),
         jobs,
         approval: facts(incident, found),

@@ -224,19 +224,11 @@ async fn hold(api: &Api<Incident>, incident: &Incident) -> Result<(), Error> {
 async fn release(ctx: &Context, api: &Api<Incident>, incident: &Incident, stored: bool) -> Result<(), Error> {
     if !stored {
         let left = incident.status.as_ref().map_or(0, |s| s.outbox.len());
-        let message = format!(
-            "let go with {left} transitions that could not be stored in time; they are in this event's log line"
-        );
-        tracing::error!(incident_uid = ?incident.uid(), outbox = ?incident.status.as_ref().map(|s| &s.outbox), "record lost");
-        events::note(
-            &ctx.recorder,
-            incident,
-            true,
-            Reason::DatabaseUnreachable.as_ref(),
-            "Release",
-            &message,
-        )
-        .await;
+        let fault = ctx.audit_fault(&incident.uid().unwrap_or_default()).await;
+        let message = lost(left, fault.as_ref());
+        let reason = Reason::RecordLost;
+        tracing::error!(incident_uid = ?incident.uid(), %reason, outbox = ?incident.status.as_ref().map(|s| &s.outbox), message);
+        events::note(&ctx.recorder, incident, true, reason.as_ref(), "Release", &message).await;
     }
     if let Some(uid) = incident.uid() {
         super::payload::clean(ctx, &uid).await?;
@@ -251,6 +243,14 @@ async fn release(ctx: &Context, api: &Api<Incident>, incident: &Incident, stored
     set_finalizers(api, incident, &finalizers).await
 }
 
+/// What is said of an incident that is let go before all was stored: with the store's own reason, whichever store it is.
+fn lost(left: usize, fault: Option<&(String, String)>) -> String {
+    let why = fault.map_or_else(String::new, |(reason, message)| format!(" ({reason}: {message})"));
+    format!(
+        "let go with {left} transitions that could not be stored in time{why}; they are in the operator's log, in the line of this reason"
+    )
+}
+
 /// Under the resourceVersion that was seen: finalizers of others are not lost.
 async fn set_finalizers(api: &Api<Incident>, incident: &Incident, finalizers: &[String]) -> Result<(), Error> {
     let patch =
@@ -258,4 +258,20 @@ async fn set_finalizers(api: &Api<Incident>, incident: &Incident, finalizers: &[
     api.patch(&incident.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn a_lost_record_names_the_store_s_own_fault_and_no_database_where_there_is_none() {
+        let fault = ("FileUnusable".to_owned(), "no space left".to_owned());
+        let of_a_file = lost(3, Some(&fault));
+        assert!(of_a_file.contains("3 transitions") && of_a_file.contains("FileUnusable: no space left"));
+        for said in [of_a_file, lost(3, None)] {
+            assert!(!said.contains("Database"), "{said}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use firewatch_core::api::{Incident, Phase};
 use firewatch_core::incident::Reason;
 use firewatch_core::report::{ApprovalRow, AuditRow, CommandRow, IncidentMeta, MessageRow};
 use firewatch_core::sandbox::command::Lane;
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::context::Context;
@@ -30,6 +31,8 @@ pub struct Relayed {
     pub retry_at: Option<Instant>,
     /// uids of approvals whose decision is stored.
     pub approvals: Vec<String>,
+    /// Since when it is tried to store what the incident, once deleted, has in its outbox.
+    pub storing_since: Option<Timestamp>,
     /// Whether the incident is over, stored and cleaned.
     pub at_rest: bool,
 }
@@ -46,6 +49,11 @@ impl Context {
     /// Why nothing could be stored at the last try.
     pub async fn audit_fault(&self, uid: &str) -> Option<(String, String)> {
         self.relayed.lock().await.get(uid).and_then(|r| r.fault.clone())
+    }
+
+    /// Since when it is tried to store what a deleted incident has in its outbox.
+    pub async fn storing_since(&self, uid: &str) -> Option<Timestamp> {
+        self.relayed.lock().await.get(uid).and_then(|r| r.storing_since)
     }
 
     /// Whether nothing is left to do.
@@ -115,7 +123,15 @@ pub async fn relay(ctx: &Context, incident: &Incident) {
     ctx.metrics
         .outbox_backlog
         .set(i64::try_from(waiting).unwrap_or(i64::MAX));
-    if waiting == 0 || !ctx.may_try(&uid).await {
+    if waiting == 0 {
+        return;
+    }
+    if incident.metadata.deletion_timestamp.is_some() {
+        let mut relayed = ctx.relayed.lock().await;
+        let known = relayed.entry(uid.clone()).or_default();
+        known.storing_since = known.storing_since.or(Some(Timestamp::now()));
+    }
+    if !ctx.may_try(&uid).await {
         return;
     }
     let sent = send(ctx, incident, stored).await;

@@ -143,6 +143,7 @@ struct Case {
     stored: bool,
     capacity: bool,
     deleting: Option<Timestamp>,
+    storing: Option<Timestamp>,
     now: Timestamp,
 }
 
@@ -164,6 +165,7 @@ impl Case {
             stored: true,
             capacity: true,
             deleting: None,
+            storing: None,
             now: at(1),
         }
     }
@@ -179,6 +181,7 @@ impl Case {
             spec: &self.spec,
             status: &self.status,
             deleting_since: self.deleting,
+            storing_since: self.storing,
             policy: self.policy.clone(),
             guard_intact: self.guard,
             jobs: self.jobs.clone(),
@@ -567,9 +570,33 @@ fn a_full_outbox_holds_the_incident_and_a_stored_one_lets_a_deleted_incident_go(
         .with(full)
         .with(|c| {
             c.deleting = Some(at(0));
+            c.storing = Some(at(0));
             c.now = at(10_000);
         })
         .performs(&Step::Release { stored: false });
+}
+
+#[test]
+fn an_incident_that_was_deleted_while_no_operator_ran_is_held_from_the_first_try_to_store_it() {
+    let found_late = |tried: Option<i64>| {
+        Case::new("found late", Phase::Completed).with(|c| {
+            let entry = Transition {
+                to: Phase::Completed,
+                outcome: Some(Outcome::Cancelled),
+                reason: Reason::IncidentDeleted,
+                actor: String::new(),
+                message: String::new(),
+                payload: None,
+            };
+            transition::apply(&mut c.status, "u", &entry, at(0));
+            c.deleting = Some(at(0));
+            c.storing = tried.map(at);
+            c.now = at(100_000);
+        })
+    };
+    found_late(None).waits(Reason::AwaitingAudit);
+    found_late(Some(99_990)).waits(Reason::AwaitingAudit);
+    found_late(Some(90_000)).performs(&Step::Release { stored: false });
 }
 
 /// Something that may happen in the world between two looks.
@@ -710,7 +737,10 @@ impl World {
                 }
             }
             Happening::Cancel => self.case.spec.cancelled = true,
-            Happening::Delete => self.case.deleting = self.case.deleting.or(Some(self.case.now)),
+            Happening::Delete => {
+                self.case.deleting = self.case.deleting.or(Some(self.case.now));
+                self.case.storing = self.case.storing.or(self.case.deleting);
+            }
             Happening::Feedback(n) => self.case.spec.revision_feedback = Some(format!("feedback {n}")),
             Happening::Guard(intact) => self.case.guard = *intact,
             Happening::Suspend(suspended) => self.case.policy.suspended = *suspended,

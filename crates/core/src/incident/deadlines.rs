@@ -20,7 +20,7 @@ pub const SETTLE: SignedDuration = SignedDuration::from_secs(6);
 pub const VERIFICATION_PAUSE: SignedDuration = SignedDuration::from_secs(8);
 /// How long an agent's evidence may be refused by the sandbox's own limits before the agent goes on without it.
 pub const EVIDENCE_ATTEMPTS: usize = 2;
-/// How long a deleted incident is held for its outbox before it is let go with a loud event.
+/// How long it is tried to store what a deleted incident left in its outbox before it is let go with a loud event.
 pub const DELETION_HOLD: SignedDuration = SignedDuration::from_secs(600);
 /// The most entries an outbox may hold before the incident waits.
 pub const OUTBOX_LIMIT: usize = 96;

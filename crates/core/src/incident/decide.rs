@@ -141,10 +141,11 @@ fn finish(outcome: Outcome, reason: Reason, message: impl Into<String>) -> Decis
 
 fn completed(o: &Observation<'_>) -> Decision {
     let stored = o.status.outbox.is_empty();
+    let tried_long_enough = o
+        .storing_since
+        .is_some_and(|since| since.saturating_add(DELETION_HOLD).is_ok_and(|end| end <= o.now));
     match o.deleting_since {
-        Some(since) if stored || since.saturating_add(DELETION_HOLD).is_ok_and(|end| end <= o.now) => {
-            Decision::Perform(Step::Release { stored })
-        }
+        Some(_) if stored || tried_long_enough => Decision::Perform(Step::Release { stored }),
         _ if stored => Decision::Rest,
         _ => wait(Reason::AwaitingAudit, 5),
     }

@@ -21,6 +21,9 @@ pub struct Observation<'a> {
     pub status: &'a IncidentStatus,
     /// When its deletion was asked for.
     pub deleting_since: Option<Timestamp>,
+    /// Since when this process has tried to store what the deleted incident left in its outbox. Its deletion may be older: then no
+    /// operator ran.
+    pub storing_since: Option<Timestamp>,
     /// What the policy of its namespace says.
     pub policy: PolicyFacts,
     /// Whether the admission policies that guard approvals are intact.

@@ -68,5 +68,5 @@ pub enum Reason {
     ApprovalGuardBroken,
     PolicySuspended,
     OutboxFull,
-    DatabaseUnreachable,
+    RecordLost,
 }

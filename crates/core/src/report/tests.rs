@@ -259,6 +259,7 @@ fn the_post_mortem_tells_the_whole_story_in_words() {
         "ConfigMap checkout-settings has no key PAYMENT_GATEWAY_URL",
         "and fresh evidence shows that it helped",
         "3. the key that it needs is missing [E10]",
+        "- V1.1 (verification): `kubectl get pods -n shop -o json`",
         "**Set PAYMENT_GATEWAY_URL of ConfigMap/checkout-settings to \"http://payments:8080\" (it was not set)** (risk: medium)",
         "Approved by `bob`.",
         "- rollout complete: holds (2 of 2 pods available)",
