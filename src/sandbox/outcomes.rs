@@ -294,3 +294,18 @@ fn read_steps(lines: Vec<OutputLine>, exit_code: i32) -> ExecutionRead {
         lines,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn a_runner_that_could_not_confine_itself_is_told_as_that() {
+        let left = |fault: &str| format!(r#"{{"lines":0,"sha256":"","fault":"{fault}","message":"no Landlock"}}"#);
+        let reason = |termination: &str| fault(&parse_log("", Some(termination), "").unwrap_err()).0;
+        assert_eq!(reason(&left("SandboxDegraded")), Reason::SandboxDegraded);
+        assert_eq!(reason(&left("RequestUnreadable")), Reason::SandboxFailed);
+        assert_eq!(reason("not the runner's"), Reason::SandboxOutputInvalid);
+    }
+}
