@@ -18,6 +18,10 @@ pub struct Config {
         default_value = "localhost/firewatch-sandbox:dev"
     )]
     pub sandbox_image: String,
+    /// A seccomp profile that is installed on every node, as a path below the kubelet's seccomp folder: sandbox pods run under it in
+    /// place of the runtime's default.
+    #[arg(long, env = "FIREWATCH_SANDBOX_SECCOMP_PROFILE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub sandbox_seccomp_profile: Option<String>,
     /// Address for /metrics, /healthz and /readyz.
     #[arg(long, env = "FIREWATCH_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: std::net::SocketAddr,

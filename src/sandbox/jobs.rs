@@ -182,7 +182,7 @@ pub async fn ensure_executor_job(
 
 async fn create(ctx: &Context, incident: &Incident, name: &str, work: Work) -> Result<(), JobError> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
-    let wanted = job::build(&JobPlan {
+    let mut wanted = job::build(&JobPlan {
         name: name.to_owned(),
         namespace: ctx.config.sandbox_namespace.clone(),
         image: ctx.config.sandbox_image.clone(),
@@ -190,6 +190,9 @@ async fn create(ctx: &Context, incident: &Incident, name: &str, work: Work) -> R
         incident: format!("{}/{}", incident.namespace().unwrap_or_default(), incident.name_any()),
         work,
     });
+    if let Some(profile) = &ctx.config.sandbox_seccomp_profile {
+        job::use_profile(&mut wanted, profile);
+    }
     let api: Api<Job> = Api::namespaced(ctx.client.clone(), &ctx.config.sandbox_namespace);
     match api.create(&PostParams::default(), &wanted).await {
         Ok(_) => Ok(()),

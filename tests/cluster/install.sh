@@ -29,10 +29,16 @@ for namespace in "${namespaces[@]}"; do
   kubectl get namespace "$namespace" >/dev/null 2>&1 || kubectl create namespace "$namespace" >&2
 done
 
+# Ours is on the local cluster's node; of another cluster's nodes nothing is known.
+seccomp_profile=''
+[ "$CLUSTER" = current ] || seccomp_profile=profiles/firewatch-sandbox.json
+
 values() {
   cat <<YAML
 image: {repository: localhost/firewatch, tag: "$(cat "$CLUSTER_DIR/images/firewatch.tag")"}
-sandbox: {image: "$(cat "$CLUSTER_DIR/images/firewatch-sandbox.digest")"}
+sandbox:
+  image: "$(cat "$CLUSTER_DIR/images/firewatch-sandbox.digest")"
+  seccompProfile: "$seccomp_profile"
 remediation: {namespaces: [${REMEDIATION_NAMESPACES:-}]}
 YAML
   if [ -n "${POD_DATABASE_URL:-}" ]; then

@@ -160,6 +160,23 @@ pub fn build(plan: &JobPlan) -> Job {
     }
 }
 
+/// Runs the Job's pod under a seccomp profile that is installed on every node (`config/seccomp`), in place of the runtime's own.
+pub fn use_profile(job: &mut Job, profile: &str) {
+    let Some(pod) = job.spec.as_mut().and_then(|spec| spec.template.spec.as_mut()) else {
+        return;
+    };
+    let own = Some(SeccompProfile {
+        type_: "Localhost".to_owned(),
+        localhost_profile: Some(profile.to_owned()),
+    });
+    if let Some(context) = &mut pod.security_context {
+        context.seccomp_profile.clone_from(&own);
+    }
+    for context in pod.containers.iter_mut().filter_map(|c| c.security_context.as_mut()) {
+        context.seccomp_profile.clone_from(&own);
+    }
+}
+
 fn pod(plan: &JobPlan) -> PodSpec {
     let (volumes, mounts) = volumes(&plan.work);
     PodSpec {

@@ -131,7 +131,7 @@ mod tests {
 
     use super::*;
     use crate::api::Role;
-    use crate::sandbox::job::{JobPlan, RequestLane, Work, build};
+    use crate::sandbox::job::{JobPlan, RequestLane, Work, build, use_profile};
 
     fn name() -> impl Strategy<Value = String> {
         "[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?"
@@ -159,11 +159,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_pod_that_is_built_is_restricted(work in work(), name in name(), image in name()) {
+        fn every_pod_that_is_built_is_restricted(
+            work in work(), name in name(), image in name(), profile in prop::option::of(name()),
+        ) {
             let plan = JobPlan {
                 name, namespace: "s".into(), image, incident_uid: "u".into(), incident: "n/i".into(), work: work.clone(),
             };
-            let pod = build(&plan).spec.unwrap().template.spec.unwrap();
+            let mut job = build(&plan);
+            if let Some(profile) = &profile {
+                use_profile(&mut job, profile);
+            }
+            let pod = job.spec.unwrap().template.spec.unwrap();
+            let seccomp = pod.containers[0].security_context.clone().unwrap().seccomp_profile.unwrap();
+            prop_assert_eq!(seccomp.localhost_profile, profile);
             prop_assert_eq!(violations(&pod), Vec::<String>::new());
             prop_assert_eq!(pod.containers.len(), 1);
             // The executor obeys nothing that the operator can fill; the analyze lane has no token.
