@@ -11,7 +11,11 @@
 
 mod decisions;
 mod executor;
+mod ground;
+mod killed;
+mod record;
 mod recovery;
+mod rollback;
 mod scenarios;
 mod tenancy;
 mod world;

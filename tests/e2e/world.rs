@@ -212,44 +212,6 @@ impl Place {
         )
     }
 
-    /// Claims an approval with the executor's rights, bound to a pod of this uid, as its token says it.
-    pub fn claims_as(&self, pod_uid: &str, approval: &str) -> (bool, String) {
-        let raw = must(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"]);
-        let mut config: serde_json::Value = serde_json::from_str(&raw).unwrap();
-        let user = config["users"][0]["user"].as_object_mut().unwrap();
-        user.insert(
-            "as".into(),
-            "system:serviceaccount:firewatch-sandbox:remediation-executor".into(),
-        );
-        user.insert(
-            "as-groups".into(),
-            serde_json::json!(["system:serviceaccounts", "system:authenticated"]),
-        );
-        user.insert(
-            "as-user-extra".into(),
-            serde_json::json!({ "authentication.kubernetes.io/pod-uid": [pod_uid] }),
-        );
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(config.to_string().as_bytes()).unwrap();
-        let claim =
-            serde_json::json!({ "status": { "claim": { "podUid": pod_uid, "nonce": "0".repeat(32) } } }).to_string();
-        let path = file.path().to_str().unwrap();
-        let args = [
-            "--kubeconfig",
-            path,
-            "-n",
-            &self.namespace,
-            "patch",
-            "rap",
-            approval,
-            "--subresource=status",
-            "--type=merge",
-            "-p",
-            &claim,
-        ];
-        kubectl(&args, None)
-    }
-
     pub async fn ends(self) {
         let incidents = self.incidents();
         for incident in incidents.list(&kube::api::ListParams::default()).await.unwrap() {
