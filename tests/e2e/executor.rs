@@ -208,13 +208,13 @@ fn stays_in_its_namespace(ground: &Ground) {
     ground.incident("elsewhere");
     refused(ground, &foreign, "IncidentUid", "shared", &before.0);
 
-    // A Job that looks for the approval in the other namespace finds none.
-    let mut strayed = given.clone();
-    strayed.metadata.namespace = Some(other.namespace.clone());
-    let ended = other.execute(&strayed, false);
-    assert_eq!((ended.code, ended.reason.as_str()), (1, "ApprovalMissing"));
+    // A Job that looks for an approval in the other namespace: one of that name is there, another plan's; of the other there is none.
+    for (approval, reason) in [(&given, "ApprovalUid"), (&foreign, "ApprovalMissing")] {
+        let ended = other.execute(approval, false);
+        assert_eq!((ended.code, ended.reason.as_str()), (1, reason));
+        assert!(!ground.claimed(approval), "{reason}");
+    }
     assert_eq!((ground.data("shared"), other.data("shared")), before);
-    assert!(!ground.claimed(&given));
     must(&["delete", "namespace", &other.namespace, "--wait=false"]);
 }
 

@@ -1,11 +1,9 @@
 //! What dies and comes back: the operator, killed where it hurts, and Postgres, stopped in the middle. Nothing is lost, nothing is
 //! done twice.
 
-use firewatch::store;
 use firewatch_core::api::{Outcome, Phase};
-use firewatch_core::incident::chain;
-use kube::ResourceExt;
 
+use crate::record;
 use crate::world::{Place, alone, eventually, kubectl, must};
 
 /// SIGKILL, as `kill -9`: no grace, no goodbye.
@@ -72,20 +70,7 @@ async fn an_operator_that_is_killed_at_three_places_ends_the_incident_as_if_undi
         .filter(|j| j.purpose == firewatch_core::api::status::JobPurpose::Execution)
         .count();
     assert_eq!(executions, 1);
-    let found = place
-        .until(&incident, 60, "its record stored", |s| s.outbox.is_empty())
-        .await;
-    let url = std::env::var("DATABASE_URL").expect("DATABASE_URL");
-    let sink = store::open(Some(&url), None, std::path::Path::new(""))
-        .await
-        .unwrap()
-        .unwrap();
-    let story = sink.load_story(&found.uid().unwrap()).await.unwrap();
-    chain::verify_chain(&found.uid().unwrap(), &story.transitions).unwrap();
-    assert_eq!(
-        i64::try_from(story.transitions.len()).unwrap(),
-        found.status.unwrap().sequence
-    );
+    record::told(&place, &incident).await;
     operator_is_back().await;
     place.ends().await;
     drop(world);
