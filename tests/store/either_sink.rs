@@ -164,6 +164,6 @@ pub async fn a_sound_record_is_found_sound(sink: &dyn AuditSink) {
     Sample::new().store(sink).await.unwrap();
     Sample::new().store(sink).await.unwrap();
     let verified = audit::check(sink).await.unwrap();
-    assert_eq!((verified.incidents, verified.transitions, verified.evidence), (2, 8, 6));
+    assert_eq!((verified.incidents, verified.transitions, verified.evidence), (2, 8, 8));
     assert_eq!(verified.faults, Vec::<String>::new());
 }
