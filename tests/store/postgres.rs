@@ -138,10 +138,10 @@ async fn the_row_of_an_investigation_holds_every_agent_s_messages_and_every_comm
             assert_eq!(json(column)[0]["text"], text, "{column}");
         }
         let (commands, results) = (json("sandbox_commands"), json("sandbox_results"));
-        assert_eq!(commands.as_array().map(Vec::len), Some(5));
-        assert_eq!(results[4]["id"], commands[4]["id"]);
-        assert_eq!(results[4]["result"], "configmap/checkout-settings patched");
-        assert_eq!(results[4]["exit_code"], 0);
+        assert_eq!(commands.as_array().map(Vec::len), Some(6));
+        assert_eq!(results[5]["id"], commands[5]["id"]);
+        assert_eq!(results[5]["result"], "configmap/checkout-settings patched");
+        assert_eq!(results[5]["exit_code"], 0);
         assert!(results[0]["output_sha256"].as_str().unwrap().starts_with("sha256:"));
         assert_eq!(json("proposed_remediation")["actions"][0]["type"], "PatchConfigMapKey");
         assert_eq!(row.get::<String, _>("cost"), "0.001250");
