@@ -106,14 +106,7 @@ pub fn executes(place: &Place, approval: &str) -> (bool, String) {
         },
     });
     let (ok, said) = kubectl(
-        &[
-            "--as=system:serviceaccount:firewatch-system:firewatch",
-            "-n",
-            "firewatch-sandbox",
-            "create",
-            "-f",
-            "-",
-        ],
+        &[&crate::ground::OPERATOR, "-n", "firewatch-sandbox", "create", "-f", "-"],
         Some(&serde_json::to_string(&job).unwrap()),
     );
     if !ok {

@@ -179,7 +179,7 @@ fn stays_in_its_namespace(ground: &Ground) {
         copy
     };
     let copied = put_into(&other.namespace, &given);
-    let (made, said) = apply(&[OPERATOR, "create", "-f", "-"], &copied);
+    let (made, said) = apply(&[&OPERATOR, "create", "-f", "-"], &copied);
     assert!(
         !made && said.contains("an approval may change its own namespace only"),
         "{said}"
@@ -189,7 +189,7 @@ fn stays_in_its_namespace(ground: &Ground) {
     let mut bent = given.clone();
     bent.spec.actions = vec![other.add_key("shared", &there).to_planned("A1", &["E1".into()], None)];
     let bent: RemediationApproval =
-        serde_json::from_value(created(&[OPERATOR], &put_into(&other.namespace, &bent))).unwrap();
+        serde_json::from_value(created(&[&OPERATOR], &put_into(&other.namespace, &bent))).unwrap();
     other.decide(&bent, "Approved");
     refused(&other, &bent, "Digest", "shared", &before.1);
 
@@ -202,7 +202,7 @@ fn stays_in_its_namespace(ground: &Ground) {
     let spec = digest::seal(&posed, &plan, 1).unwrap();
     let foreign = RemediationApproval::new(&digest::approval_name("elsewhere", &spec.plan_digest), spec);
     let foreign: RemediationApproval =
-        serde_json::from_value(created(&[OPERATOR], &put_into(&ground.namespace, &foreign))).unwrap();
+        serde_json::from_value(created(&[&OPERATOR], &put_into(&ground.namespace, &foreign))).unwrap();
     ground.decide(&foreign, "Approved");
     refused(ground, &foreign, "IncidentMissing", "shared", &before.0);
     ground.incident("elsewhere");

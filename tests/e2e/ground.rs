@@ -1,6 +1,7 @@
 //! Where the executor's pod is tried without an operator: a namespace that opted in, incidents and approvals made with the operator's
 //! own rights, and Jobs as an operator that was taken over would make them.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use firewatch_core::api::status::{IncidentStatus, PlanStatus};
@@ -14,7 +15,24 @@ use serde_json::{Value, json};
 
 use crate::world::{kubectl, must};
 
-pub const OPERATOR: &str = "--as=system:serviceaccount:firewatch-system:firewatch";
+/// The flag by which kubectl acts with a token of the operator's own ServiceAccount, as one who stole it would: nothing of the test's
+/// own identity goes along.
+pub static OPERATOR: LazyLock<String> = LazyLock::new(|| {
+    let view = must(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"]);
+    let mut config: Value = serde_json::from_str(&view).unwrap();
+    let token = must(&[
+        "-n",
+        "firewatch-system",
+        "create",
+        "token",
+        "firewatch",
+        "--duration=1h",
+    ]);
+    config["users"][0]["user"] = json!({ "token": token });
+    let (_, path) = tempfile::NamedTempFile::new().unwrap().keep().unwrap();
+    std::fs::write(&path, config.to_string()).unwrap();
+    format!("--kubeconfig={}", path.display())
+});
 
 /// A namespace that opted in, with one ConfigMap that plans may change.
 pub struct Ground {
@@ -159,7 +177,7 @@ impl Ground {
         let approval = RemediationApproval::new(&digest::approval_name(name, &spec.plan_digest), spec);
         let mut object = serde_json::to_value(&approval).unwrap();
         object["metadata"]["namespace"] = json!(self.namespace);
-        let made = created(&[OPERATOR], &object);
+        let made = created(&[&OPERATOR], &object);
         (incident, serde_json::from_value(made).unwrap())
     }
 
@@ -177,7 +195,7 @@ impl Ground {
         must(&[
             "-n",
             &self.namespace,
-            OPERATOR,
+            &OPERATOR,
             "patch",
             "incident",
             name,
@@ -221,7 +239,7 @@ impl Ground {
             },
         });
         created(
-            &[OPERATOR, "-n", "firewatch-sandbox"],
+            &[&OPERATOR, "-n", "firewatch-sandbox"],
             &serde_json::to_value(job).unwrap(),
         );
         let selector = format!("batch.kubernetes.io/job-name={name}");
