@@ -24,7 +24,7 @@ use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, P
 use kube::{Client, Config, ResourceExt};
 use kubectl_incident::cluster::Cluster;
 use kubectl_incident::scenario::files::Library;
-use kubectl_incident::scenario::{Checks, apply, check};
+use kubectl_incident::scenario::{apply, steps};
 
 const SANDBOX: &str = "firewatch-sandbox";
 const RUNS: usize = 5;
@@ -66,18 +66,7 @@ async fn diagnoses(client: &Client, name: &str) -> (usize, Duration) {
     let library = Library::built_in();
     let scenario = library.scenario(name).unwrap();
     apply::namespace(&cluster, &namespace).await.unwrap();
-    for step in &scenario.steps {
-        for object in library.objects(name, &step.apply).unwrap() {
-            apply::apply(&cluster, &object).await.unwrap();
-        }
-        let checks = Checks {
-            timeout_seconds: 180,
-            settle_seconds: 0,
-            checks: step.wait_for.clone(),
-        };
-        check::wait(&cluster, &checks, &step.apply).await.unwrap();
-    }
-    check::wait(&cluster, &scenario.symptom, "the symptom").await.unwrap();
+    steps::breaks(&cluster, &library, &scenario, |_| {}).await.unwrap();
     let incidents = cluster.incidents();
     let mut times = Vec::new();
     let mut rounds = 1;

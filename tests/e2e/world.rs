@@ -10,7 +10,7 @@ use kube::api::{Api, DeleteParams};
 use kube::{Client, ResourceExt};
 use kubectl_incident::cluster::Cluster;
 use kubectl_incident::scenario::files::Library;
-use kubectl_incident::scenario::{Checks, Scenario, apply, check};
+use kubectl_incident::scenario::{Scenario, apply, steps};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Tests that take the operator or Postgres down have the world to themselves.
@@ -90,18 +90,7 @@ impl Place {
     /// Applies a scenario's workload and waits until it is really broken.
     pub async fn breaks(&self, name: &str) -> Scenario {
         let scenario = self.library.scenario(name).unwrap();
-        for step in &scenario.steps {
-            for object in self.library.objects(name, &step.apply).unwrap() {
-                apply::apply(&self.cluster, &object).await.unwrap();
-            }
-            let checks = Checks {
-                timeout_seconds: step.timeout_seconds.max(120),
-                settle_seconds: 0,
-                checks: step.wait_for.clone(),
-            };
-            check::wait(&self.cluster, &checks, &step.apply).await.unwrap();
-        }
-        check::wait(&self.cluster, &scenario.symptom, "the symptom")
+        steps::breaks(&self.cluster, &self.library, &scenario, |_| {})
             .await
             .unwrap();
         scenario

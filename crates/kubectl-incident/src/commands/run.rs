@@ -19,10 +19,9 @@ use crate::exit;
 use crate::kubectl::Kubectl;
 use crate::recordings;
 use crate::render::style::{Palette, Tone};
-use crate::render::text::shell;
 use crate::render::watch::news;
 use crate::scenario::files::Library;
-use crate::scenario::{Scenario, apply, check, replayed};
+use crate::scenario::{Scenario, apply, check, replayed, steps};
 
 /// What a run came to.
 #[derive(Serialize, Debug)]
@@ -153,22 +152,7 @@ async fn play(cluster: &Cluster, library: &Library, scenario: &Scenario, args: &
         differences: Vec::new(),
         report: None,
     };
-    for step in &scenario.steps {
-        say(&format!("applying {}", step.apply), Tone::Faint);
-        for object in library.objects(&scenario.name, &step.apply)? {
-            apply::apply(cluster, &object).await?;
-        }
-        if !step.wait_for.is_empty() {
-            let checks = crate::scenario::Checks {
-                timeout_seconds: step.timeout_seconds,
-                settle_seconds: 0,
-                checks: step.wait_for.clone(),
-            };
-            check::wait(cluster, &checks, &format!("after {}", step.apply)).await?;
-        }
-    }
-    say("waiting until it is really broken", Tone::Faint);
-    let took = check::wait(cluster, &scenario.symptom, "the symptom").await?;
+    let took = steps::breaks(cluster, library, scenario, |text| say(text, Tone::Faint)).await?;
     say(&format!("broken after {} s", took.as_secs()), Tone::Warn);
     if args.break_only {
         say(
@@ -349,21 +333,7 @@ async fn put_before_person(cluster: &Cluster, name: &str, args: &RunArgs) -> Res
 /// Repairs by the scenario's own commands. They come from the scenario's author, not from the cluster.
 async fn by_hand(cluster: &Cluster, scenario: &Scenario) -> Result<()> {
     for argv in &scenario.fix {
-        let Some((program, arguments)) = argv.split_first() else {
-            continue;
-        };
-        let mut arguments = arguments.to_vec();
-        arguments.extend(cluster.kubectl_flags());
-        say(&format!("$ {program} {}", shell(&arguments)), Tone::Strong);
-        let status = tokio::process::Command::new(program)
-            .args(&arguments)
-            .stdout(std::process::Stdio::null())
-            .status()
-            .await
-            .map_err(|e| Error::Input(format!("{program}: {e}")))?;
-        if !status.success() {
-            return Err(Error::State(format!("{program} ended with {status}")));
-        }
+        steps::command(cluster, argv, |text| say(text, Tone::Strong)).await?;
     }
     Ok(())
 }

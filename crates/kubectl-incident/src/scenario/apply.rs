@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::Scope;
@@ -96,16 +96,38 @@ pub async fn apply(cluster: &Cluster, object: &Value) -> Result<()> {
     let (resource, capabilities): (ApiResource, _) = kube::discovery::pinned_kind(&cluster.client, &gvk)
         .await
         .map_err(|error| Error::from_kube(doing(), &error))?;
-    if capabilities.scope == Scope::Cluster {
-        return Err(Error::Input(format!(
-            "{} {name}: a scenario may hold namespaced objects only",
-            types.kind
-        )));
-    }
-    object.metadata.namespace = Some(cluster.namespace.clone());
-    let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &resource);
+    let api: Api<DynamicObject> = if capabilities.scope == Scope::Cluster {
+        // A name of the run's own, and its end is that of the namespace: the garbage collector sees to it.
+        if !name.contains(&cluster.namespace) {
+            return Err(Error::Input(format!(
+                "{} {name}: an object without a namespace needs {{namespace}} in its name, so that two runs do not meet",
+                types.kind
+            )));
+        }
+        object.metadata.owner_references = Some(vec![owner(cluster).await?]);
+        Api::all_with(cluster.client.clone(), &resource)
+    } else {
+        object.metadata.namespace = Some(cluster.namespace.clone());
+        Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &resource)
+    };
     api.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object))
         .await
         .map_err(|error| Error::from_kube(doing(), &error))?;
     Ok(())
+}
+
+/// The run's namespace as an owner.
+async fn owner(cluster: &Cluster) -> Result<OwnerReference> {
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    let namespace = namespaces
+        .get(&cluster.namespace)
+        .await
+        .map_err(|error| Error::from_kube(format!("read namespace {}", cluster.namespace), &error))?;
+    Ok(OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Namespace".to_owned(),
+        name: cluster.namespace.clone(),
+        uid: namespace.metadata.uid.unwrap_or_default(),
+        ..OwnerReference::default()
+    })
 }

@@ -6,6 +6,7 @@ use include_dir::{Dir, include_dir};
 use serde_json::Value;
 
 use super::Scenario;
+use super::steps::NAMESPACE;
 use crate::error::{Error, Result};
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../scenarios");
@@ -75,6 +76,15 @@ impl Library {
         Ok(objects.into_iter().filter(|object| !object.is_null()).collect())
     }
 
+    /// The same for one run: `{namespace}` is the name of its namespace.
+    pub fn objects_in(&self, name: &str, file: &str, namespace: &str) -> Result<Vec<Value>> {
+        let mut objects = self.objects(name, file)?;
+        for object in &mut objects {
+            fill_in(object, namespace);
+        }
+        Ok(objects)
+    }
+
     fn text(&self, name: &str, file: &str) -> Result<String> {
         let wrong = |why: &str| Error::Input(format!("scenarios/{name}/{file}: {why}"));
         // A file of the scenario's own directory, and nothing else.
@@ -94,6 +104,16 @@ impl Library {
     }
 }
 
+/// In values only: the name of a field is never one's own.
+fn fill_in(value: &mut Value, namespace: &str) {
+    match value {
+        Value::String(text) if text.contains(NAMESPACE) => *text = text.replace(NAMESPACE, namespace),
+        Value::Array(items) => items.iter_mut().for_each(|item| fill_in(item, namespace)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| fill_in(field, namespace)),
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
@@ -103,16 +123,10 @@ mod tests {
     fn every_built_in_scenario_can_be_read_with_all_its_manifests() {
         let library = Library::built_in();
         let names = library.names().unwrap();
-        assert_eq!(
-            names,
-            [
-                "cascading_failure",
-                "cpu_spike",
-                "crashloop",
-                "healthy_noise",
-                "memory_leak"
-            ]
-        );
+        for name in ["cascading_failure", "cpu_spike", "crashloop", "memory_leak"] {
+            assert!(names.iter().any(|known| known == name), "{name}");
+        }
+        assert!(names.len() >= 24, "{names:?}");
         for name in names {
             let scenario = library.scenario(&name).unwrap();
             assert!(
@@ -129,16 +143,17 @@ mod tests {
                 check.validate().unwrap();
             }
             for step in &scenario.steps {
-                for object in library.objects(&name, &step.apply).unwrap() {
-                    assert!(
-                        object["metadata"]["name"].is_string(),
-                        "{name}/{}: {object}",
-                        step.apply
-                    );
+                assert_ne!(
+                    step.apply.is_some(),
+                    !step.run.is_empty(),
+                    "{name}: a step applies a file or runs commands"
+                );
+                let Some(file) = &step.apply else { continue };
+                for object in library.objects(&name, file).unwrap() {
+                    assert!(object["metadata"]["name"].is_string(), "{name}/{file}: {object}");
                     assert!(
                         object["metadata"]["namespace"].is_null(),
-                        "{name}/{}: the namespace is given by who applies it",
-                        step.apply
+                        "{name}/{file}: the namespace is given by who applies it"
                     );
                 }
             }
@@ -148,6 +163,50 @@ mod tests {
             };
             serde_json::from_value::<firewatch_core::api::Incident>(incident.clone()).unwrap();
         }
+    }
+
+    #[test]
+    fn the_library_covers_what_it_should() {
+        let library = Library::built_in();
+        let all: Vec<Scenario> = library
+            .names()
+            .unwrap()
+            .iter()
+            .map(|name| library.scenario(name).unwrap())
+            .collect();
+        let healthy: Vec<&Scenario> = all
+            .iter()
+            .filter(|scenario| scenario.expected.outcomes == [firewatch_core::api::Outcome::NoActionRequired])
+            .collect();
+        assert!(healthy.len() >= 3, "healthy ones");
+        for scenario in healthy {
+            assert!(scenario.expected.root_cause.is_none() && scenario.expected.actions.is_empty());
+        }
+        let elsewhere = all
+            .iter()
+            .filter(|scenario| {
+                let incident = library.objects(&scenario.name, "incident.yaml").unwrap().remove(0);
+                let target = &incident["spec"]["target"];
+                let target = format!(
+                    "{}/{}",
+                    target["kind"].as_str().unwrap(),
+                    target["name"].as_str().unwrap()
+                );
+                let cause = scenario.expected.root_cause.as_ref();
+                cause.is_some_and(|cause| !cause.objects.contains(&target))
+            })
+            .count();
+        assert!(elsewhere >= 5, "{elsewhere} whose cause is not in the failing object");
+    }
+
+    #[test]
+    fn a_run_fills_in_its_namespace() {
+        let mut object = serde_json::json!({"a": ["x-{namespace}"], "b": {"c": "{namespace}"}, "d": 1});
+        fill_in(&mut object, "shop-1");
+        assert_eq!(
+            object,
+            serde_json::json!({"a": ["x-shop-1"], "b": {"c": "shop-1"}, "d": 1})
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod apply;
 pub mod check;
 pub mod files;
 pub mod replayed;
+pub mod steps;
 
 use firewatch_core::api::{ActionType, Outcome};
 use serde::Deserialize;
@@ -32,12 +33,16 @@ pub struct Scenario {
     pub fix: Vec<Vec<String>>,
 }
 
-/// One manifest, and what to wait for after it was applied.
+/// One manifest, or commands, and what to wait for afterwards.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Step {
     /// File beside `scenario.yaml`.
-    pub apply: String,
+    #[serde(default)]
+    pub apply: Option<String>,
+    /// Commands without `-n`, for what a person did by hand (`kubectl scale`).
+    #[serde(default)]
+    pub run: Vec<Vec<String>>,
     /// What must hold before the next step.
     #[serde(default)]
     pub wait_for: Vec<check::Check>,
