@@ -2,9 +2,9 @@
 # CLUSTER=current: uses the cluster of the KUBECONFIG at hand instead of the local one. KEEP=1: tests leave theirs running.
 .DEFAULT_GOAL := help
 .PHONY: help build check test-core test-component test-e2e test test-full cluster-up cluster-down postgres-up postgres-down \
-	images install uninstall demo bench bench-analysis docs record clean
+	images install uninstall demo bench bench-analysis docs record scenarios clean
 S := tests/cluster
-export CLUSTER KEEP
+export CLUSTER KEEP JOBS
 
 help: ## Shows this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench: bench-analysis install ## Measures from apply to Diagnosed, beside bare s
 
 docs: ## Writes docs/diagnosis.md from the analyzers' own documentation
 	cargo run --locked --quiet -p firewatch-core --example diagnosis_guide > docs/diagnosis.md
+
+scenarios: install ## Runs scenarios live and prints a scoreboard (ONLY="crashloop cpu_spike", JOBS=3; without ONLY: all)
+	$S/scenarios.sh $(ONLY)
 
 record: ## Records the evidence of scenarios again, live (ONLY="crashloop cpu_spike"; without: all)
 	$S/record.sh $(ONLY)

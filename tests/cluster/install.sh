@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the chart into the local cluster, or with CLUSTER=current into the one of the current KUBECONFIG.
-# REMEDIATION_NAMESPACES: where approved plans may be executed (comma-separated; made if missing). Without it: demo, and
-# those of the end-to-end tests. With CLUSTER=current: none without it, and POD_DATABASE_URL names a Postgres that pods
-# reach; without that the record is kept in a file of the pod.
+# REMEDIATION_NAMESPACES: where approved plans may be executed (comma-separated; made if missing). Without it: demo; tests and
+# scenarios opt each namespace of theirs in by themselves. With CLUSTER=current: none without it, and POD_DATABASE_URL names
+# a Postgres that pods reach; without that the record is kept in a file of the pod.
 # Further arguments go to helm. Usage: install.sh [up | down] [helm arguments...]
 # shellcheck source=tests/cluster/lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
@@ -22,7 +22,7 @@ case $verb in
 esac
 
 if [ "$CLUSTER" != current ] && [ -z "${REMEDIATION_NAMESPACES:-}" ]; then
-  REMEDIATION_NAMESPACES=demo,$(sed -n 's/^namespace: \(.*\){id}$/\1e2e/p' "$REPOSITORY"/scenarios/*/scenario.yaml | paste -sd, -)
+  REMEDIATION_NAMESPACES=demo
 fi
 IFS=, read -ra namespaces <<<"${REMEDIATION_NAMESPACES:-}"
 for namespace in "${namespaces[@]}"; do

@@ -41,7 +41,7 @@ cluster() { "$CLUSTER_SOURCE/up" && "$CLUSTER_SOURCE/postgres" up; }
 core() { cargo test --quiet --locked -p firewatch-core -p sandbox-runner -p kubectl-incident; }
 component() { cargo test --quiet --locked -p firewatch --lib --bins && cargo_tests component; }
 end_to_end() { cargo_tests e2e; }
-full() { FIREWATCH_TEST_FULL=1 cargo_tests full; }
+full() { FIREWATCH_TEST_FULL=1 cargo_tests full && "$CLUSTER_SOURCE/scenarios.sh"; }
 installed() { "$CLUSTER_SOURCE/images.sh" && "$CLUSTER_SOURCE/install.sh"; }
 
 # The root package's test programs of one level, by name: e2e* and full* are those; every other one, whatever its name,

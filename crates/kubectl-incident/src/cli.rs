@@ -185,8 +185,15 @@ pub enum ReportOutput {
 /// Arguments of `run`.
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// The scenario. Without it: the list of scenarios.
-    pub scenario: Option<String>,
+    /// The scenario, or several: then nobody is asked (`--yes`), and a scoreboard comes at the end. Without it: the list of scenarios.
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: Vec<String>,
+    /// All scenarios.
+    #[arg(long, conflicts_with = "scenario")]
+    pub all: bool,
+    /// So many of several at the same time.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "NUMBER")]
+    pub jobs: u8,
     /// Read scenarios from this directory instead of the built-in ones.
     #[arg(long, value_name = "DIR")]
     pub scenarios: Option<PathBuf>,
@@ -348,7 +355,7 @@ mod tests {
         let Command::Run(run) = cli.command else {
             panic!("not run")
         };
-        assert_eq!(run.scenario, None);
+        assert!(run.scenario.is_empty());
         assert!(Cli::try_parse_from(["x", "run", "crashloop", "--break-only", "--yes"]).is_err());
     }
 }

@@ -27,7 +27,8 @@ async fn main() -> ExitCode {
 async fn run(cli: &Cli) -> Result<u8> {
     // The list of scenarios needs no cluster.
     if let Command::Run(args) = &cli.command
-        && args.scenario.is_none()
+        && args.scenario.is_empty()
+        && !args.all
     {
         return commands::run::list(args);
     }

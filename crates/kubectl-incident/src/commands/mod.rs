@@ -1,5 +1,6 @@
 //! One file for each command. Each gets the cluster and its own arguments, and answers with the process's exit code.
 
+mod board;
 pub mod cancel;
 pub mod decide;
 pub mod investigate;

@@ -5,13 +5,13 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
-use firewatch_core::api::{ApprovalState, Incident, ObjectName, Outcome, Phase};
+use firewatch_core::api::{ActionType, ApprovalState, Incident, IncidentStatus, ObjectName, Outcome, Phase};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::PostParams;
 use serde::Serialize;
 
-use super::{columns, confirmed, decide, interactive, investigate, print, report, serialised, watch};
+use super::{board, columns, confirmed, decide, interactive, investigate, print, report, serialised, watch};
 use crate::cli::RunArgs;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
@@ -24,17 +24,50 @@ use crate::scenario::files::Library;
 use crate::scenario::{Scenario, apply, check, replayed, steps};
 
 /// What a run came to.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, Debug, Default)]
 #[serde(rename_all = "camelCase")]
-struct Summary {
-    scenario: String,
-    namespace: String,
-    incident: Option<String>,
-    outcome: Option<Outcome>,
+pub(super) struct Summary {
+    pub scenario: String,
+    pub namespace: String,
+    pub incident: Option<String>,
+    pub outcome: Option<Outcome>,
+    /// The cause, in a sentence.
+    pub cause: Option<String>,
+    /// `Kind/name` of what it is at.
+    pub object: Option<String>,
+    /// Computed from evidence.
+    pub confidence: Option<String>,
+    /// Types of the actions that the plan has.
+    pub actions: Vec<ActionType>,
+    /// Whether the scenario's own health check held at the end; absent where nothing was to be repaired by Firewatch.
+    pub fixed: Option<bool>,
+    /// From the incident's creation to its end.
+    pub seconds: Option<u64>,
     /// What differs from the expectation. Empty: nothing.
-    differences: Vec<String>,
+    pub differences: Vec<String>,
     /// The whole story.
-    report: Option<firewatch_core::report::ResponseDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<firewatch_core::report::ResponseDocument>,
+}
+
+impl Summary {
+    /// What the incident came to.
+    fn tells(&mut self, status: Option<&IncidentStatus>) {
+        let Some(status) = status else { return };
+        if let Some(cause) = &status.root_cause {
+            self.cause = Some(cause.summary.clone());
+            self.object = Some(cause.object.to_string());
+            self.confidence = Some(cause.confidence.to_string());
+        }
+        if let Some(plan) = &status.plan {
+            self.actions = plan.actions.iter().map(|action| action.action_type).collect();
+        }
+    }
+}
+
+/// Whether a scoreboard is asked for.
+pub(super) fn several(args: &RunArgs) -> bool {
+    args.scenario.len() != 1
 }
 
 fn library(args: &RunArgs) -> Library {
@@ -52,10 +85,27 @@ pub fn list(args: &RunArgs) -> Result<u8> {
     Ok(exit::OK)
 }
 
-/// Runs one scenario.
+/// Runs one scenario, or several with a scoreboard.
 pub async fn run(cluster: &Cluster, args: &RunArgs) -> Result<u8> {
     let library = library(args);
-    let Some(name) = &args.scenario else { return list(args) };
+    let [name] = args.scenario.as_slice() else {
+        return Box::pin(board::run(cluster, &library, args)).await;
+    };
+    let summary = one(cluster, &library, name, args).await?;
+    if args.output.is_some() {
+        print(&serialised(&summary, false)?)?;
+    }
+    if !summary.differences.is_empty() {
+        return Ok(exit::UNEXPECTED);
+    }
+    if summary.outcome.is_some() {
+        say("as expected", Tone::Good);
+    }
+    Ok(exit::OK)
+}
+
+/// One scenario from its namespace's beginning to its end.
+pub(super) async fn one(cluster: &Cluster, library: &Library, name: &str, args: &RunArgs) -> Result<Summary> {
     let scenario = library.scenario(name)?;
     let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(5).collect();
     let namespace = if cluster.namespace_given {
@@ -89,7 +139,7 @@ pub async fn run(cluster: &Cluster, args: &RunArgs) -> Result<u8> {
         );
     }
     let result = tokio::select! {
-        result = play(&cluster, &library, &scenario, args) => result,
+        result = play(&cluster, library, &scenario, args) => result,
         () = interrupted() => Err(Error::Interrupted),
     };
     if made && !args.keep && !args.break_only {
@@ -102,19 +152,10 @@ pub async fn run(cluster: &Cluster, args: &RunArgs) -> Result<u8> {
         );
     }
     let summary = result?;
-    if args.output.is_some() {
-        print(&serialised(&summary, false)?)?;
+    for difference in &summary.differences {
+        say(&format!("NOT as expected: {difference}"), Tone::Bad);
     }
-    if !summary.differences.is_empty() {
-        for difference in &summary.differences {
-            say(&format!("NOT as expected: {difference}"), Tone::Bad);
-        }
-        return Ok(exit::UNEXPECTED);
-    }
-    if summary.outcome.is_some() {
-        say("as expected", Tone::Good);
-    }
-    Ok(exit::OK)
+    Ok(summary)
 }
 
 /// Ctrl-C, or SIGTERM as a test or a service manager sends it.
@@ -140,17 +181,27 @@ fn say(text: &str, tone: Tone) {
     } else {
         Palette::plain()
     };
-    eprintln!("{}", palette.paint(tone, text));
+    line(&palette.paint(tone, text));
+}
+
+tokio::task_local! {
+    /// Which of several scenarios speaks.
+    pub(super) static SPEAKER: String;
+}
+
+/// One line of the story.
+fn line(text: &str) {
+    match SPEAKER.try_with(|name| eprintln!("{name:<22} {text}")) {
+        Ok(()) => {}
+        Err(_) => eprintln!("{text}"),
+    }
 }
 
 async fn play(cluster: &Cluster, library: &Library, scenario: &Scenario, args: &RunArgs) -> Result<Summary> {
     let mut summary = Summary {
         scenario: scenario.name.clone(),
         namespace: cluster.namespace.clone(),
-        incident: None,
-        outcome: None,
-        differences: Vec::new(),
-        report: None,
+        ..Summary::default()
     };
     let took = steps::breaks(cluster, library, scenario, |text| say(text, Tone::Faint)).await?;
     say(&format!("broken after {} s", took.as_secs()), Tone::Warn);
@@ -165,20 +216,26 @@ async fn play(cluster: &Cluster, library: &Library, scenario: &Scenario, args: &
         return Ok(summary);
     }
     if let Some(directory) = &args.record {
-        summary.differences = record(cluster, library, scenario, directory).await?;
+        let (status, differences) = record(cluster, library, scenario, directory).await?;
+        summary.outcome = status.outcome;
+        summary.tells(Some(&status));
+        summary.differences = differences;
         return Ok(summary);
     }
     if args.by_hand {
         by_hand(cluster, scenario).await?;
     } else {
+        let began = tokio::time::Instant::now();
         let incident = create(cluster, library, scenario).await?;
         let name = incident.name_any();
         summary.incident = Some(name.clone());
         let outcome = Box::pin(attend(cluster, &name, args)).await?;
         summary.outcome = Some(outcome);
+        summary.seconds = Some(began.elapsed().as_secs());
         let over = cluster.incident(&name).await?;
+        summary.tells(over.status.as_ref());
         let document = report::of(cluster, &over).await;
-        if args.output.is_none() {
+        if args.output.is_none() && !several(args) {
             print(&firewatch_core::report::markdown(&document))?;
         }
         summary.report = Some(document);
@@ -189,22 +246,33 @@ async fn play(cluster: &Cluster, library: &Library, scenario: &Scenario, args: &
     }
     say("checking that the workload is well, and stays so", Tone::Faint);
     match check::wait(cluster, &scenario.health, "the health check").await {
-        Ok(took) => say(
-            &format!(
-                "well after {} s, and stayed so for {} s",
-                took.as_secs(),
-                scenario.health.settle_seconds
-            ),
-            Tone::Good,
-        ),
-        Err(Error::TimedOut(why)) => summary.differences.push(why),
+        Ok(took) => {
+            summary.fixed = Some(true);
+            say(
+                &format!(
+                    "well after {} s, and stayed so for {} s",
+                    took.as_secs(),
+                    scenario.health.settle_seconds
+                ),
+                Tone::Good,
+            );
+        }
+        Err(Error::TimedOut(why)) => {
+            summary.fixed = Some(false);
+            summary.differences.push(why);
+        }
         Err(other) => return Err(other),
     }
     Ok(summary)
 }
 
 /// Keeps what an investigation reads, and says what differs from the expectation.
-async fn record(cluster: &Cluster, library: &Library, scenario: &Scenario, directory: &Path) -> Result<Vec<String>> {
+async fn record(
+    cluster: &Cluster,
+    library: &Library,
+    scenario: &Scenario,
+    directory: &Path,
+) -> Result<(IncidentStatus, Vec<String>)> {
     let spec = incident(library, scenario)?.spec;
     let target = spec
         .target
@@ -228,7 +296,9 @@ async fn record(cluster: &Cluster, library: &Library, scenario: &Scenario, direc
         ),
         Tone::Strong,
     );
-    Ok(scenario.expected.differences(&replayed::status(&conclusion)))
+    let status = replayed::status(&conclusion);
+    let differences = scenario.expected.differences(&status);
+    Ok((status, differences))
 }
 
 fn incident(library: &Library, scenario: &Scenario) -> Result<Incident> {
@@ -265,8 +335,8 @@ async fn attend(cluster: &Cluster, name: &str, args: &RunArgs) -> Result<Outcome
         } else {
             Palette::plain()
         };
-        for line in news(before, &status, columns(), palette) {
-            eprintln!("{line}");
+        for news in news(before, &status, columns(), palette) {
+            line(&news);
         }
         told = Some(incident.clone());
         let waits = status.phase == Phase::AwaitingApproval
@@ -291,24 +361,24 @@ async fn put_before_person(cluster: &Cluster, name: &str, args: &RunArgs) -> Res
         }
         Err(other) => return Err(other),
     };
-    for line in decide::sheet(&incident, &approval, Timestamp::now()) {
-        eprintln!("{line}");
+    for row in decide::sheet(&incident, &approval, Timestamp::now()) {
+        line(&row);
     }
     decide::guard(&incident, &approval)?;
     let me = cluster.whoami().await?;
-    let approved = if args.yes {
+    let approved = if args.yes || several(args) {
         true
     } else if interactive() {
         confirmed(&format!("Carry out exactly this, as {me}?"), true).await?
     } else {
         say("waiting for your decision, in another terminal:", Tone::Warn);
-        eprintln!("  kubectl incident approve {name} -n {}", cluster.namespace);
-        if let Some(line) = approval
+        line(&format!("  kubectl incident approve {name} -n {}", cluster.namespace));
+        if let Some(command) = approval
             .status
             .as_ref()
             .and_then(|status| status.approve_command.as_deref())
         {
-            eprintln!("  {}", crate::render::text::clean(line));
+            line(&format!("  {}", crate::render::text::clean(command)));
         }
         return Ok(());
     };
