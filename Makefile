@@ -63,7 +63,7 @@ bench: bench-analysis install ## Measures from apply to Diagnosed, beside bare s
 docs: ## Writes docs/diagnosis.md from the analyzers' own documentation
 	cargo run --locked --quiet -p firewatch-core --example diagnosis_guide > docs/diagnosis.md
 
-scenarios: install ## Runs scenarios live and prints a scoreboard (ONLY="crashloop cpu_spike", JOBS=3; without ONLY: all)
+scenarios: cluster-up install ## Runs scenarios live and prints a scoreboard (ONLY="crashloop cpu_spike", JOBS=3; without ONLY: all)
 	$S/scenarios.sh $(ONLY)
 
 record: ## Records the evidence of scenarios again, live (ONLY="crashloop cpu_spike"; without: all)
