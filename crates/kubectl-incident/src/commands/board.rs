@@ -122,8 +122,7 @@ fn table(board: &Board) -> String {
             text.push('\n');
         }
     }
-    text.push_str(&format!("\n{} of {} as expected\n", board.as_expected, board.of));
-    text
+    text + &format!("\n{} of {} as expected\n", board.as_expected, board.of)
 }
 
 #[cfg(test)]

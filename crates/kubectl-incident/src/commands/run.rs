@@ -57,7 +57,7 @@ impl Summary {
         if let Some(cause) = &status.root_cause {
             self.cause = Some(cause.summary.clone());
             self.object = Some(cause.object.to_string());
-            self.confidence = Some(cause.confidence.to_string());
+            self.confidence = Some(cause.confidence.clone());
         }
         if let Some(plan) = &status.plan {
             self.actions = plan.actions.iter().map(|action| action.action_type).collect();
