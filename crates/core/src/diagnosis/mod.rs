@@ -129,10 +129,20 @@ fn number(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
+/// What shows trouble that nothing else shows: pods that were refused are only in their owner's status, and an autoscaler that cannot
+/// scale is silent while the load is low.
+const NEEDED: [Resource; 4] = [
+    Resource::Pods,
+    Resource::Deployments,
+    Resource::Events,
+    Resource::HorizontalPodAutoscalers,
+];
+
 /// Without these lists, and the target's logs, nothing may be called healthy.
 fn is_covered(view: &View<'_>, open: &[Command]) -> bool {
-    view.facts.case.complete_list(Resource::Pods).is_some()
-        && view.facts.case.complete_list(Resource::Events).is_some()
+    NEEDED
+        .iter()
+        .all(|resource| view.facts.case.complete_list(*resource).is_some())
         && !open
             .iter()
             .any(|command| matches!(command, Command::Logs { previous: false, .. }))
