@@ -21,7 +21,6 @@ const MISSED: &[&str] = &[
     "deadlock",
     "dns_name",
     "job_backoff",
-    "limit_range",
     "liveness_strict",
     "migration_missing",
     "password_changed",

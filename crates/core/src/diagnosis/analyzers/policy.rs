@@ -119,7 +119,8 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
 fn judge(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
     let desired = usize::try_from(workload.desired.unwrap_or(1)).unwrap_or(0);
     let have = workload.pods.iter().filter(|pod| !pod.is_over()).count();
-    if have >= desired && workload.is_service() {
+    // The pods of the old revision may be enough while all of the new one are refused: then the controller's condition says so.
+    if have >= desired && workload.is_service() && condition(view, workload).is_none() {
         return None;
     }
     let event = view
