@@ -11,5 +11,7 @@ pub fn wants(case: &CaseFile) -> Vec<Command> {
         return first;
     }
     let view = diagnosis::view(case);
-    questions::other_logs(&view.facts, &view.graph, &view.logs)
+    let mut next = questions::classes(&view.facts);
+    next.extend(questions::other_logs(&view.facts, &view.graph, &view.logs));
+    next
 }

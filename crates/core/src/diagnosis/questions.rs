@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::networking::v1::Ingress;
+
 use super::case_file::CaseFile;
 use super::facts::{Facts, PodFacts, Workload, ended, waiting};
 use super::graph::{Graph, LogIndex};
@@ -153,6 +155,22 @@ pub fn other_logs(facts: &Facts<'_>, graph: &Graph, logs: &LogIndex) -> Vec<Comm
         .take(OTHERS)
         .flat_map(logs_of)
         .collect()
+}
+
+/// The classes of the cluster, where an Ingress of the namespace names one. What it has no right to see stays unknown.
+pub fn classes(facts: &Facts<'_>) -> Vec<Command> {
+    let named = facts.case.all::<Ingress>().any(|(_, ingress, _)| {
+        ingress
+            .spec
+            .as_ref()
+            .is_some_and(|spec| spec.ingress_class_name.is_some())
+    });
+    let command = Command::Get {
+        resources: vec![Resource::IngressClasses],
+        scope: Scope::Cluster,
+        name: None,
+    };
+    if named { vec![command] } else { Vec::new() }
 }
 
 /// Questions of a complete investigation that have no, or no whole, answer.

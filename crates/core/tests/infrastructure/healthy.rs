@@ -113,3 +113,32 @@ fn a_sidecar_in_the_init_list_runs_by_design() {
     app.pod_status = json!({"initContainerStatuses": [running("proxy")]});
     app.alone().healthy("Deployment", "store");
 }
+
+#[test]
+fn a_job_that_was_evicted_once_and_did_its_work_then_is_well() {
+    let pod = |name: &str, status: serde_json::Value| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "market", "creationTimestamp": LONG_AGO,
+                "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "report", "uid": "u", "controller": true}]},
+            "spec": {"nodeName": "node-a", "restartPolicy": "Never", "containers": [container()]}, "status": status})
+    };
+    Case::default()
+        .with(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "report", "namespace": "market", "creationTimestamp": LONG_AGO},
+            "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [container()]}}},
+            "status": {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}}))
+        .with(pod("report-a1", json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory. "})))
+        .with(pod("report-b2", json!({"phase": "Succeeded"})))
+        .healthy("Job", "report");
+}
+
+#[test]
+fn a_volume_of_a_deleted_claim_is_not_blamed_where_a_provisioner_makes_new_ones() {
+    App::new("store")
+        .alone()
+        .with(claim("fresh", json!({"spec": {"storageClassName": "gp3"}})))
+        .cluster(json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "gp3"}, "provisioner": "ebs.csi.aws.com"}))
+        .cluster(crate::case::volume(
+            "pv-old",
+            json!({"spec": {"storageClassName": "gp3", "claimRef": {"namespace": "market", "name": "gone"}}, "status": {"phase": "Released"}}),
+        ))
+        .never(("PersistentVolumeClaim", "fresh"), "VolumeReleased");
+}

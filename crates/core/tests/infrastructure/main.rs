@@ -13,6 +13,7 @@
 mod case;
 mod configuration;
 mod healthy;
+mod incidents;
 mod network;
 mod pods;
 mod policy;

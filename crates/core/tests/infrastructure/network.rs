@@ -78,6 +78,16 @@ fn a_policy_that_allows_or_cannot_be_judged_is_not_blamed() {
 }
 
 #[test]
+fn a_port_that_the_service_does_not_have_is_no_policys_doing() {
+    store("ERROR connect to db:3306: connection refused", json!({}))
+        .with(policy(
+            "deny-all",
+            json!({"podSelector": {}, "policyTypes": ["Ingress"]}),
+        ))
+        .expect(APP, "WrongPort", "Deployment/store", &["3306", "5432"]);
+}
+
+#[test]
 fn lookups_that_a_policy_keeps_in_are_not_a_wrong_name() {
     let spec = json!({"podSelector": {"matchLabels": {"app": "store"}}, "policyTypes": ["Egress"],
         "egress": [{"to": [{"podSelector": {"matchLabels": {"app": "db"}}}]}]});

@@ -118,6 +118,11 @@ fn judge(
     let what = verb(group.signature);
     let quoted = clip(&group.sample, 200);
     let often = u8::from(group.count > 2);
+    if let Destination::Service(service) = destination
+        && let Some(finding) = wrong_port(view, workload, container, group, evidence, service)
+    {
+        return finding;
+    }
     if let Some(finding) = super::network::blocked(view, workload, group, evidence, destination) {
         return finding;
     }
@@ -130,9 +135,6 @@ fn judge(
     }
     match destination {
         Destination::Service(service) => {
-            if let Some(finding) = wrong_port(view, workload, container, group, evidence, service) {
-                return finding;
-            }
             let depth = if group.signature == Signature::AuthFailed {
                 Depth::Fault
             } else {

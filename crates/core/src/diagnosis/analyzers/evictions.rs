@@ -60,6 +60,10 @@ fn judge(workload: &Workload<'_>) -> Option<Finding> {
     {
         return None;
     }
+    // A Job whose pod was evicted and that has done its work since is done.
+    if !workload.is_service() && workload.pods.iter().any(|pod| pod.phase() == "Succeeded") {
+        return None;
+    }
     let message = last
         .pod
         .status

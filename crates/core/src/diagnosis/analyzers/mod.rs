@@ -6,6 +6,7 @@ mod cpu;
 mod crash;
 mod dependencies;
 mod evictions;
+mod hangs;
 mod images;
 mod ingresses;
 mod jobs;
@@ -172,6 +173,13 @@ pub const ALL: &[Analyzer] = &[
         explains: "Services that select nothing or the wrong port or get no address, workloads scaled to nothing",
         causes: services::CAUSES,
         run: services::analyze,
+    },
+    Analyzer {
+        name: "hangs",
+        role: Role::SreInvestigator,
+        explains: "programs that run, are ready, and do nothing any more",
+        causes: hangs::CAUSES,
+        run: hangs::analyze,
     },
     Analyzer {
         name: "ingresses",

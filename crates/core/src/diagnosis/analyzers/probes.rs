@@ -37,6 +37,18 @@ pub(super) const CAUSES: &[KnownCause] = &[
         "A program that answers 500 or 503: it is ill itself.",
     ),
     known(
+        "WrongProbeProtocol",
+        "A probe speaks another protocol than the program: HTTP for HTTPS, gRPC health where there is none.",
+        "Unhealthy events in the words of the client, the program's log.",
+        "A wrong port or path; a certificate that is wrong (probes do not check it).",
+    ),
+    known(
+        "ProbeUnauthorized",
+        "A probe asks a path that wants credentials.",
+        "Unhealthy events with status 401 or 403.",
+        "A program that is ill (500, 503).",
+    ),
+    known(
         "ProbeNeverSucceeds",
         "A probe's command fails whatever the program does.",
         "Unhealthy events of an exec probe.",
@@ -90,7 +102,8 @@ fn spec_of(container: &Container, kind: Probe) -> Option<&ProbeSpec> {
 }
 
 fn judge(view: &View<'_>, workload: &Workload<'_>, kind: Probe) -> Option<Finding> {
-    let prefix = format!("{} probe failed", word(kind));
+    // "failed", and "errored" where the kubelet could not even ask.
+    let prefix = format!("{} probe ", word(kind));
     let (pod, event) = workload
         .pods
         .iter()
@@ -123,8 +136,25 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, kind: Probe) -> Option<Findin
         container: container.name.clone(),
     };
 
+    if let Some((category, what, advice)) = wrong_manner(view, pod, container, &message) {
+        return Some(
+            base(category, Depth::Fault, 1)
+                .says(format!(
+                    "the {} probe of container {} of {} {what}; so it {effect} ({})",
+                    word(kind),
+                    container.name,
+                    workload.name,
+                    clip(event.message.trim(), 160)
+                ))
+                .cites(cited)
+                .since(event.first)
+                .manual(advice)
+                .done(),
+        );
+    }
     if let Some((handler, port)) = port_of(probe)
-        && (message.contains("connection refused")
+        && (resolve(port, container).is_none()
+            || message.contains("connection refused")
             || message.contains("connect: ")
             || message.contains("timeout")
             || message.contains("deadline"))
@@ -275,6 +305,58 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, kind: Probe) -> Option<Findin
             .since(event.first)
             .done(),
     )
+}
+
+/// The probe reaches the program, and speaks to it in the wrong manner.
+fn wrong_manner(
+    view: &View<'_>,
+    pod: &PodFacts<'_>,
+    container: &Container,
+    message: &str,
+) -> Option<(&'static str, &'static str, &'static str)> {
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let log_says = |words: &str| {
+        view.facts.logs(pod.name, &container.name).any(|log| {
+            log.lines
+                .iter()
+                .rev()
+                .take(200)
+                .any(|line| line.text.to_ascii_lowercase().contains(words))
+        })
+    };
+    if has(&[
+        "gave http response to https client",
+        "first record does not look like a tls handshake",
+    ]) {
+        Some((
+            "WrongProbeProtocol",
+            "asks by HTTPS, and the program speaks HTTP",
+            "set scheme HTTP in the probe",
+        ))
+    } else if has(&["statuscode: 400"]) && log_says("http request to an https server") {
+        Some((
+            "WrongProbeProtocol",
+            "asks by HTTP, and the program speaks HTTPS",
+            "set scheme HTTPS in the probe",
+        ))
+    } else if has(&[
+        "does not implement the grpc health protocol",
+        "unknown service grpc.health.v1.health",
+    ]) {
+        Some((
+            "WrongProbeProtocol",
+            "asks by gRPC's health protocol, which the program does not have",
+            "let the program serve grpc.health.v1.Health, or use a tcpSocket probe",
+        ))
+    } else if has(&["statuscode: 401", "statuscode: 403"]) {
+        Some((
+            "ProbeUnauthorized",
+            "asks a path that wants credentials",
+            "let the probe ask a path that needs none, or give it the header in httpHeaders",
+        ))
+    } else {
+        None
+    }
 }
 
 /// The program was still starting when the probe's patience ended.

@@ -3,12 +3,15 @@
 //! Evidence: the program's log (the API server's own words), Roles and RoleBindings. Looks alike: a refusal by another server's
 //! authorisation, which names no `User "system:serviceaccount:…"`.
 
-use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::api::rbac::v1::{Role as RbacRole, RoleBinding};
 
 use super::{KnownCause, View, claim, known, merge};
 use crate::diagnosis::confidence::Basis;
+use crate::diagnosis::facts::Workload;
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::logs::Signature;
+use crate::diagnosis::similar::closest;
+use crate::sandbox::command::Resource;
 
 /// What this analyzer can claim.
 pub(super) const CAUSES: &[KnownCause] = &[known(
@@ -37,11 +40,14 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
                 .case
                 .all::<RoleBinding>()
                 .filter(|(_, binding, _)| {
-                    binding
-                        .subjects
-                        .iter()
-                        .flatten()
-                        .any(|subject| subject.kind == "ServiceAccount" && subject.name == account)
+                    binds(binding, account)
+                        && binding.subjects.iter().flatten().any(|subject| {
+                            subject.name == account
+                                && subject
+                                    .namespace
+                                    .as_deref()
+                                    .is_none_or(|space| space == workload.namespace())
+                        })
                 })
                 .map(|(_, binding, id)| (format!("{} {}", binding.role_ref.kind, binding.role_ref.name), id))
                 .collect();
@@ -51,6 +57,7 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
             } else {
                 format!("; it is bound to {}, which does not allow it", roles.join(", "))
             };
+            let beside = beside(view, workload, account, &bindings);
             let what = group.subject.split_once(" cannot ").map_or("", |(_, what)| what);
             merge(
                 &mut found,
@@ -62,13 +69,15 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
                     1 + u8::from(!roles.is_empty()) + u8::from(group.count > 1),
                 )
                 .says(format!(
-                    "{} is forbidden (RBAC, HTTP 403): its ServiceAccount {account} cannot {what}{bound}",
-                    workload.name
+                    "{} is forbidden (RBAC, HTTP 403): its ServiceAccount {account} cannot {what}{bound}{}",
+                    workload.name,
+                    beside.as_ref().map_or("", |(text, _)| text.as_str())
                 ))
                 .cites(
                     [evidence, workload.evidence]
                         .into_iter()
-                        .chain(bindings.iter().map(|(_, id)| *id)),
+                        .chain(bindings.iter().map(|(_, id)| *id))
+                        .chain(beside.as_ref().map(|(_, id)| *id)),
                 )
                 .since(group.first)
                 .manual(format!(
@@ -81,4 +90,68 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// What is nearly right beside it: a Role that the binding names and that does not exist, a binding that names the ServiceAccount in
+/// another namespace or with a letter wrong, another account that is bound while the pods run as the default one.
+fn beside<'v>(
+    view: &'v View<'_>,
+    workload: &Workload<'_>,
+    account: &str,
+    bindings: &[(String, &str)],
+) -> Option<(String, &'v str)> {
+    let case = view.facts.case;
+    let own = workload.namespace();
+    let all: Vec<_> = case
+        .all::<RoleBinding>()
+        .filter(|(name, _, _)| name.namespace.as_deref() == Some(own))
+        .collect();
+    if !bindings.is_empty() {
+        let list = case.complete_list(Resource::Roles)?;
+        return all
+            .iter()
+            .filter(|(_, binding, _)| binds(binding, account))
+            .find(|(_, binding, _)| {
+                binding.role_ref.kind == "Role" && case.get::<RbacRole>(&binding.role_ref.name).is_none()
+            })
+            .map(|(name, binding, _)| {
+                (
+                    format!("; {name} names Role {}, which does not exist", binding.role_ref.name),
+                    list,
+                )
+            });
+    }
+    let subjects = || {
+        all.iter().flat_map(|(name, binding, id)| {
+            let accounts = binding.subjects.iter().flatten().filter(|s| s.kind == "ServiceAccount");
+            accounts.map(move |subject| (*name, subject, *id))
+        })
+    };
+    if let Some((name, subject, id)) = subjects().find(|(_, subject, _)| {
+        subject.name == account && subject.namespace.as_deref().is_some_and(|space| space != own)
+    }) {
+        let space = subject.namespace.as_deref().unwrap_or_default();
+        return Some((
+            format!("; {name} binds a ServiceAccount of that name in namespace {space}, not this one"),
+            id,
+        ));
+    }
+    let names: Vec<&str> = subjects().map(|(_, subject, _)| subject.name.as_str()).collect();
+    let near = closest(account, names.iter().copied());
+    let (name, subject, id) = subjects().find(|(_, subject, _)| match near.first() {
+        Some(near) => subject.name == *near,
+        None => account == "default",
+    })?;
+    Some((
+        format!("; {name} binds ServiceAccount {} and not {account}", subject.name),
+        id,
+    ))
+}
+
+fn binds(binding: &RoleBinding, account: &str) -> bool {
+    binding
+        .subjects
+        .iter()
+        .flatten()
+        .any(|subject| subject.kind == "ServiceAccount" && subject.name == account)
 }

@@ -237,9 +237,13 @@ fn touches(category: &str, change: &str) -> bool {
             "resources",
             "securityContext",
         ]),
-        "WrongProbePort" | "WrongProbePath" | "ProbeNeverSucceeds" | "ProbeTooStrict" | "ProbeKillsSlowStart" => {
-            any(&["Probe", ".ports:", "env "])
-        }
+        "WrongProbePort"
+        | "WrongProbeProtocol"
+        | "ProbeUnauthorized"
+        | "WrongProbePath"
+        | "ProbeNeverSucceeds"
+        | "ProbeTooStrict"
+        | "ProbeKillsSlowStart" => any(&["Probe", ".ports:", "env "]),
         "InsufficientResources"
         | "QuotaNeedsResources"
         | "LimitRangeViolated"

@@ -269,7 +269,9 @@ fn unfit(view: &View<'_>, name: &ObjectName, object: &PersistentVolumeClaim, evi
         .case
         .all::<StorageClass>()
         .any(|(known, storage, _)| known.name == class && storage.provisioner != "kubernetes.io/no-provisioner");
-    if dynamic && spec.volume_name.is_none() {
+    // Without the classes nobody can say that no provisioner will make a volume.
+    let unknown = view.facts.case.complete_list(Resource::StorageClasses).is_none();
+    if (dynamic || unknown) && spec.volume_name.is_none() {
         return None;
     }
     let wanted = spec

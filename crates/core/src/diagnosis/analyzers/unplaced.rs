@@ -9,6 +9,7 @@ use k8s_openapi::jiff::SignedDuration;
 
 use super::{KnownCause, View, claim, known};
 use crate::api::ObjectName;
+use crate::diagnosis::case_file::EventRecord;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload};
 use crate::diagnosis::finding::{Depth, Finding};
@@ -60,13 +61,20 @@ pub(super) const CAUSES: &[KnownCause] = &[
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
+    let preemptions: Vec<&EventRecord> = view
+        .facts
+        .case
+        .events()
+        .iter()
+        .filter(|event| event.reason == "Preempted" && event.object.kind == "Pod")
+        .collect();
     let mut found = Vec::new();
     for workload in &view.facts.workloads {
         found.extend(gated(workload));
         found.extend(without_scheduler(view, workload));
         found.extend(without_node(view, workload));
         if is_short(workload) {
-            found.extend(preempted(view, workload));
+            found.extend(preempted(workload, &preemptions));
             found.extend(refused(workload));
         }
     }
@@ -142,7 +150,9 @@ fn without_scheduler(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding
 
 fn without_node(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
     let nodes = view.facts.case.complete_list(Resource::Nodes)?;
-    let wanted = workload.pod_spec()?.node_name.as_deref()?;
+    // What a scheduler has chosen stands in the pod, what a person has chosen in the template too.
+    let by_hand = workload.template.is_some() || waits(workload).next().is_some();
+    let wanted = workload.pod_spec()?.node_name.as_deref().filter(|_| by_hand)?;
     let known: Vec<&str> = view
         .facts
         .case
@@ -173,7 +183,7 @@ fn without_node(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
 }
 
 /// Pods that made room are deleted: only their events, which carry their names, tell of them.
-fn preempted(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
+fn preempted(workload: &Workload<'_>, preemptions: &[&EventRecord]) -> Option<Finding> {
     waits(workload).next()?;
     let mut owners: Vec<&str> = workload
         .revisions
@@ -182,20 +192,16 @@ fn preempted(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         .collect();
     owners.push(&workload.name.name);
     let is_ours = |pod: &ObjectName| {
-        pod.kind == "Pod"
-            && owners.iter().any(|owner| {
-                pod.name
-                    .strip_prefix(owner)
-                    .and_then(|rest| rest.strip_prefix('-'))
-                    .is_some_and(|rest| rest.split('-').all(|part| part.len() <= 10))
-            })
+        owners.iter().any(|owner| {
+            pod.name
+                .strip_prefix(owner)
+                .and_then(|rest| rest.strip_prefix('-'))
+                .is_some_and(|rest| rest.split('-').all(|part| part.len() <= 10))
+        })
     };
-    let event = view
-        .facts
-        .case
-        .events()
+    let event = preemptions
         .iter()
-        .filter(|event| event.reason == "Preempted" && is_ours(&event.object))
+        .filter(|event| is_ours(&event.object))
         .max_by_key(|event| event.last)?;
     let priority = workload
         .pod_spec()

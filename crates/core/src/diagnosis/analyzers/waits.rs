@@ -387,6 +387,9 @@ fn budgets(view: &View<'_>) -> Vec<Finding> {
         let blocks = status.disruptions_allowed == 0
             && status.current_healthy >= status.desired_healthy
             && status.expected_pods > 0;
+        if !blocks {
+            continue;
+        }
         let selected = |pod: &PodFacts<'_>| {
             spec.selector
                 .as_ref()
@@ -403,7 +406,7 @@ fn budgets(view: &View<'_>) -> Vec<Finding> {
                         && selected(pod)
                 })
         });
-        if !blocks || (view.facts.case.target() != Some(name) && refused.is_none() && drained.is_none()) {
+        if view.facts.case.target() != Some(name) && refused.is_none() && drained.is_none() {
             continue;
         }
         let show = |value: &IntOrString| match value {

@@ -1,0 +1,393 @@
+//! Whole incidents as they are met: a fault among healthy neighbours and ordinary noise, asked about at the object that people see.
+
+use serde_json::{Value, json};
+
+use crate::case::{App, Case, claim, config_map, node, running, service, volume};
+
+/// Healthy neighbours, and the noise of an ordinary day.
+fn town() -> Case {
+    let case = App::new("mail")
+        .container(json!({"ports": [{"containerPort": 2525}]}))
+        .add(Case::default());
+    let case = App::new("search")
+        .container(json!({"ports": [{"containerPort": 9200}]}))
+        .add(case);
+    case.with(service(
+        "mail",
+        json!({"app": "mail"}),
+        json!({"port": 25, "targetPort": 2525}),
+    ))
+    .with(service("search", json!({"app": "search"}), json!({"port": 9200})))
+    .with(config_map("search-config", json!({"HEAP": "512m"})))
+    .cluster(node(
+        "node-a",
+        json!({"metadata": {"labels": {"zone": "north", "disk": "nvme"}}}),
+    ))
+    .cluster(node(
+        "node-b",
+        json!({"metadata": {"labels": {"zone": "south", "disk": "nvme"}}}),
+    ))
+    .event(
+        "Pod",
+        "mail-6d4b9-x7k2p",
+        "Normal",
+        "Pulled",
+        "Container image \"registry.example/store/app:1.4\" already present on machine",
+    )
+    .warning(
+        "Pod",
+        "search-6d4b9-x7k2p",
+        "Unhealthy",
+        "Readiness probe failed: HTTP probe failed with statuscode: 503",
+    )
+    .log(
+        "mail-6d4b9-x7k2p",
+        "INFO queue=0 error_rate=0\nINFO ErrorHandler registered\n",
+    )
+}
+
+fn add(app: App) -> Case {
+    app.add(town())
+}
+
+fn calling(line: &str) -> Case {
+    let app = App::new("checkout").unready();
+    let pod = app.pod();
+    add(app).log(&pod, &format!("{line}\n").repeat(5))
+}
+
+const CHECKOUT: (&str, &str) = ("Deployment", "checkout");
+
+#[test]
+fn a_probe_on_a_wrong_path_port_or_protocol() {
+    let probed = |probe: Value, message: &str, log: &str| {
+        let app = App::new("checkout")
+            .container(json!({"ports": [{"name": "http", "containerPort": 8080}], "readinessProbe": probe}))
+            .unready();
+        let pod = app.pod();
+        add(app).warning("Pod", &pod, "Unhealthy", message).log(&pod, log)
+    };
+    let get = |port: Value, path: &str| json!({"httpGet": {"path": path, "port": port}});
+    for (probe, message, log, category) in [
+        (
+            get(json!(8080), "/healthz"),
+            "Readiness probe failed: HTTP probe failed with statuscode: 404",
+            "listening on :8080",
+            "WrongProbePath",
+        ),
+        (
+            get(json!(8081), "/"),
+            "Readiness probe failed: Get \"http://10.244.0.9:8081/\": dial tcp 10.244.0.9:8081: connect: connection refused",
+            "listening on :8080",
+            "WrongProbePort",
+        ),
+        (
+            get(json!("web"), "/"),
+            "Readiness probe errored and resulted in unknown state: strconv.Atoi: parsing \"web\": invalid syntax",
+            "listening on :8080",
+            "WrongProbePort",
+        ),
+        (
+            get(json!(8080), "/"),
+            "Readiness probe failed: Get \"https://10.244.0.9:8080/\": http: server gave HTTP response to HTTPS client",
+            "listening on :8080",
+            "WrongProbeProtocol",
+        ),
+        (
+            get(json!(8080), "/"),
+            "Readiness probe failed: HTTP probe failed with statuscode: 400",
+            "http: TLS handshake error from 10.244.0.1:3311: client sent an HTTP request to an HTTPS server",
+            "WrongProbeProtocol",
+        ),
+        (
+            get(json!(8080), "/"),
+            "Readiness probe failed: HTTP probe failed with statuscode: 401",
+            "listening on :8080",
+            "ProbeUnauthorized",
+        ),
+    ] {
+        probed(probe, message, log).expect(CHECKOUT, category, "Deployment/checkout", &["readiness probe"]);
+    }
+    // The program says itself that it is ill: the probe is right.
+    let ill = probed(
+        get(json!(8080), "/"),
+        "Readiness probe failed: HTTP probe failed with statuscode: 503",
+        "listening on :8080",
+    );
+    assert!(ill.read("Deployment", "checkout").root_cause.is_none());
+}
+
+#[test]
+fn a_service_whose_selector_port_or_name_is_wrong() {
+    let web = || App::new("checkout").container(json!({"ports": [{"name": "http", "containerPort": 8080}]}));
+    let target = ("Service", "checkout");
+    add(web())
+        .with(service(
+            "checkout",
+            json!({"app": "chekout"}),
+            json!({"port": 80, "targetPort": 8080}),
+        ))
+        .expect(target, "ServiceSelectsNothing", "Service/checkout", &["app=chekout"]);
+    add(web())
+        .with(service(
+            "checkout",
+            json!({"app": "checkout"}),
+            json!({"port": 80, "targetPort": 80}),
+        ))
+        .expect(target, "ServiceWrongPort", "Service/checkout", &["8080"]);
+    add(web())
+        .with(service(
+            "checkout",
+            json!({"app": "checkout"}),
+            json!({"port": 80, "targetPort": "web"}),
+        ))
+        .expect(CHECKOUT, "ServiceWrongPort", "Service/checkout", &["web"]);
+    add(web())
+        .with(service(
+            "checkout",
+            json!({"app": "checkout"}),
+            json!({"port": 80, "targetPort": "http"}),
+        ))
+        .healthy("Service", "checkout");
+}
+
+#[test]
+fn a_caller_suffers_and_the_cause_is_elsewhere() {
+    calling("ERROR Post \"http://serch:9200/q\": dial tcp: lookup serch on 10.96.0.10:53: no such host").expect(
+        CHECKOUT,
+        "WrongHostname",
+        "Deployment/checkout",
+        &["serch", "search exists"],
+    );
+    calling("ERROR connect to search:9300: connection refused").expect(
+        CHECKOUT,
+        "WrongPort",
+        "Deployment/checkout",
+        &["9300", "9200"],
+    );
+    let mut resting = App::new("ledger").replicas(0).without_pods();
+    resting.ready = false;
+    resting
+        .add(calling("ERROR connect to ledger:7000: connection refused"))
+        .with(service("ledger", json!({"app": "ledger"}), json!({"port": 7000})))
+        .expect(CHECKOUT, "ScaledToZero", "Deployment/ledger", &["0 replicas"]);
+    let case = calling("ERROR connect to ledger:7000: connection refused");
+    let broken = App::new("ledger").crashing(1, "Error", "");
+    let pod = broken.pod();
+    broken
+        .add(case)
+        .with(service("ledger", json!({"app": "ledger"}), json!({"port": 7000})))
+        .log(&pod, "FATAL LEDGER_REGION must be set\n")
+        .expect(
+            CHECKOUT,
+            "MissingEnvironmentVariable",
+            "Deployment/ledger",
+            &["LEDGER_REGION"],
+        );
+    let full = App::new("ledger").unscheduled("0/2 nodes are available: 2 Insufficient memory. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.");
+    full.add(calling("ERROR connect to ledger:7000: connection refused"))
+        .with(service("ledger", json!({"app": "ledger"}), json!({"port": 7000})))
+        .expect(
+            CHECKOUT,
+            "InsufficientResources",
+            "Deployment/ledger",
+            &["insufficient memory"],
+        );
+}
+
+#[test]
+fn an_init_container_waits_for_what_is_not_there() {
+    let init = |command: &str| {
+        let mut app = App::new("checkout")
+            .spec(json!({"initContainers": [{"name": "wait", "image": "busybox", "command": ["sh", "-c", command]}]}));
+        app.ready = false;
+        app.phase = "Pending";
+        app.statuses = json!([{"name": "app", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": "PodInitializing"}}}]);
+        app.pod_status = json!({"initContainerStatuses": [running("wait")]});
+        add(app)
+    };
+    init("until nslookup ledger; do sleep 2; done").expect(
+        CHECKOUT,
+        "InitContainerWaits",
+        "Deployment/checkout",
+        &["ledger", "does not exist"],
+    );
+    let case = init("until nc -z search 9200; do sleep 2; done");
+    assert_ne!(
+        case.read("Deployment", "checkout")
+            .root_cause
+            .map(|root| root.finding.category)
+            .as_deref(),
+        Some("WrongHostname")
+    );
+}
+
+#[test]
+fn a_program_that_hangs_is_told_from_one_without_work() {
+    let lines = |until: &str| -> String {
+        (0..30)
+            .map(|second| format!("2026-05-04T09:{until}:{:02}Z INFO handled order {second}\n", second * 2))
+            .collect()
+    };
+    let case = |log: String, caller: &str| {
+        let case = calling(caller);
+        App::new("ledger")
+            .add(case)
+            .with(service("ledger", json!({"app": "ledger"}), json!({"port": 7000})))
+            .log("ledger-6d4b9-x7k2p", &log)
+    };
+    let waits = "ERROR GET http://ledger:7000/book: Read timed out";
+    case(lines("40"), waits).expect(CHECKOUT, "Hangs", "Deployment/ledger", &["silent"]);
+    case(lines("59"), waits).never(CHECKOUT, "Hangs");
+    case("starting\n".to_owned(), waits).never(CHECKOUT, "Hangs");
+    case(lines("40"), "INFO all is well").never(CHECKOUT, "Hangs");
+}
+
+#[test]
+fn rights_that_are_bound_to_another_name() {
+    let line = "configmaps is forbidden: User \"system:serviceaccount:market:default\" cannot list resource \"configmaps\" in API group \"\" in the namespace \"market\"";
+    let binding = |subject: &str, space: &str, role: &str| {
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "checkout-reads", "namespace": "market"},
+            "subjects": [{"kind": "ServiceAccount", "name": subject, "namespace": space}],
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role}})
+    };
+    for (binding, words) in [
+        (
+            binding("checkout", "market", "reader"),
+            "binds ServiceAccount checkout and not default",
+        ),
+        (binding("default", "shop", "reader"), "in namespace shop"),
+        (
+            binding("default", "market", "reeder"),
+            "Role reeder, which does not exist",
+        ),
+    ] {
+        let app = App::new("checkout").crashing(1, "Error", "");
+        let pod = app.pod();
+        add(app)
+            .with(binding)
+            .with(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "reader", "namespace": "market"}, "rules": []}))
+            .log(&pod, &format!("{line}\n").repeat(2))
+            .expect(CHECKOUT, "RbacForbidden", "Deployment/checkout", &[words]);
+    }
+}
+
+#[test]
+fn what_cannot_be_scheduled_is_named_at_the_workload() {
+    let message = |clause: &str| {
+        format!(
+            "0/2 nodes are available: {clause}. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+        )
+    };
+    add(App::new("checkout")
+        .spec(json!({"nodeSelector": {"disk": "ssd"}}))
+        .unscheduled(&message("2 node(s) didn't match Pod's node affinity/selector")))
+    .expect(
+        CHECKOUT,
+        "NodeSelectorMatchesNothing",
+        "Deployment/checkout",
+        &["disk=ssd", "nodes have disk=nvme"],
+    );
+    add(App::new("checkout")
+        .container(json!({"resources": {"requests": {"cpu": "64"}}}))
+        .unscheduled(&message("2 Insufficient cpu")))
+    .expect(
+        CHECKOUT,
+        "InsufficientResources",
+        "Deployment/checkout",
+        &["64 cpu", "more than any node has"],
+    );
+    add(App::new("checkout").unscheduled(&message(
+        "1 node(s) had untolerated taint {gpu: true}, 1 node(s) were unschedulable",
+    )))
+    .read("Deployment", "checkout")
+    .root_cause
+    .unwrap();
+}
+
+#[test]
+fn a_claim_of_a_class_that_is_not_there_or_of_a_size_that_is_not_there() {
+    let app = || {
+        App::new("checkout")
+            .spec(json!({"volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "carts"}}]}))
+            .unscheduled("0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.")
+    };
+    add(app())
+        .with(claim("carts", json!({"spec": {"storageClassName": "fasst"}})))
+        .cluster(json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "fast"}, "provisioner": "p"}))
+        .warning("PersistentVolumeClaim", "carts", "ProvisioningFailed", "storageclass.storage.k8s.io \"fasst\" not found")
+        .expect(CHECKOUT, "StorageClassMissing", "PersistentVolumeClaim/carts", &["fasst", "fast exists"]);
+    add(app())
+        .with(claim(
+            "carts",
+            json!({"spec": {"storageClassName": "manual", "resources": {"requests": {"storage": "500Gi"}}}}),
+        ))
+        .cluster(volume("pv-7", json!({"spec": {"capacity": {"storage": "50Gi"}}})))
+        .expect(
+            CHECKOUT,
+            "ClaimTooLarge",
+            "PersistentVolumeClaim/carts",
+            &["500Gi", "50Gi"],
+        );
+    add(App::new("checkout").spec(json!({"volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "cart"}}]})).unscheduled("0/2 nodes are available: persistentvolumeclaim \"cart\" not found. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."))
+        .with(claim("carts", json!({"status": {"phase": "Bound"}})))
+        .expect(CHECKOUT, "MissingClaim", "Deployment/checkout", &["cart", "carts exists"]);
+}
+
+#[test]
+fn references_that_are_misspelt() {
+    let waits = |env: Value, reason: &str, message: &str| {
+        let app = App::new("checkout").container(env).waiting(reason, message);
+        let pod = app.pod();
+        add(app).warning("Pod", &pod, "Failed", &format!("Error: {message}"))
+    };
+    let reason = "CreateContainerConfigError";
+    waits(
+        json!({"envFrom": [{"configMapRef": {"name": "serch-config"}}]}),
+        reason,
+        "configmap \"serch-config\" not found",
+    )
+    .expect(
+        CHECKOUT,
+        "MissingConfigMap",
+        "Deployment/checkout",
+        &["serch-config", "search-config exists"],
+    );
+    waits(
+        json!({"env": [{"name": "HEAP", "valueFrom": {"configMapKeyRef": {"name": "search-config", "key": "heap"}}}]}),
+        reason,
+        "couldn't find key heap in ConfigMap market/search-config",
+    )
+    .expect(CHECKOUT, "MissingConfigMapKey", "ConfigMap/search-config", &["heap"]);
+    waits(
+        json!({"envFrom": [{"secretRef": {"name": "pay-keys"}}]}),
+        reason,
+        "secret \"pay-keys\" not found",
+    )
+    .expect(CHECKOUT, "MissingSecret", "Deployment/checkout", &["pay-keys"]);
+}
+
+#[test]
+fn an_exit_code_alone_names_no_memory() {
+    let app = App::new("checkout")
+        .container(json!({"livenessProbe": {"httpGet": {"path": "/live", "port": 8080}, "timeoutSeconds": 1}}))
+        .crashing(137, "Error", "");
+    let pod = app.pod();
+    let case = add(app)
+        .warning("Pod", &pod, "Unhealthy", "Liveness probe failed: Get \"http://10.244.0.9:8080/live\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
+        .event("Pod", &pod, "Normal", "Killing", "Container app failed liveness probe, will be restarted");
+    case.never(CHECKOUT, "OutOfMemory");
+    add(App::new("checkout")
+        .container(json!({"resources": {"limits": {"memory": "64Mi"}}}))
+        .crashing(137, "OOMKilled", ""))
+    .expect(CHECKOUT, "OutOfMemory", "Deployment/checkout", &["64Mi"]);
+}
+
+#[test]
+fn neighbours_stay_out_of_a_healthy_targets_report() {
+    let case = add(App::new("checkout"));
+    case.healthy("Deployment", "checkout");
+    case.healthy("Deployment", "mail");
+    case.healthy("Service", "search");
+}
