@@ -226,9 +226,8 @@ fn an_init_container_waits_for_what_is_not_there() {
 #[test]
 fn a_program_that_hangs_is_told_from_one_without_work() {
     let lines = |until: &str| -> String {
-        (0..30)
-            .map(|second| format!("2026-05-04T09:{until}:{:02}Z INFO handled order {second}\n", second * 2))
-            .collect()
+        let line = |second: i32| format!("2026-05-04T09:{until}:{:02}Z INFO handled order {second}", second * 2);
+        (0..30).map(line).collect::<Vec<_>>().join("\n")
     };
     let case = |log: String, caller: &str| {
         let case = calling(caller);
