@@ -102,7 +102,7 @@ async fn refusal(ctx: &Context, job: &Job) -> Result<Option<JobFacts>, Error> {
         .items
         .into_iter()
         .filter_map(|e| e.message)
-        .next_back()
+        .rfind(|message| !will_be_tried_again(message))
     else {
         return Ok(None);
     };
@@ -112,6 +112,13 @@ async fn refusal(ctx: &Context, job: &Job) -> Result<Option<JobFacts>, Error> {
         Reason::SandboxForbidden
     };
     Ok(Some(JobFacts::Failed { reason, message }))
+}
+
+/// Two pods at the same moment count against one ResourceQuota; whoever comes second gets a conflict, and the Job controller tries
+/// again. A Job that never gets its pod ends at its own deadline.
+fn will_be_tried_again(message: &str) -> bool {
+    message.contains("Operation cannot be fulfilled on resourcequotas")
+        && message.contains("the object has been modified")
 }
 
 async fn log_of(ctx: &Context, pod: &Pod) -> Result<String, Error> {
@@ -299,6 +306,19 @@ fn read_steps(lines: Vec<OutputLine>, exit_code: i32) -> ExecutionRead {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+
+    #[test]
+    fn a_conflict_over_the_quota_is_no_refusal() {
+        assert!(will_be_tried_again(
+            "Error creating: Operation cannot be fulfilled on resourcequotas \"firewatch-sandbox\": the object has been modified; please apply your changes to the latest version and try again"
+        ));
+        for refused in [
+            "Error creating: pods \"fw-1\" is forbidden: exceeded quota: firewatch-sandbox, requested: pods=1, used: pods=20, limited: pods=20",
+            "Error creating: pods \"fw-1\" is forbidden: violates PodSecurity \"restricted:latest\": privileged",
+        ] {
+            assert!(!will_be_tried_again(refused), "{refused}");
+        }
+    }
 
     #[test]
     fn a_runner_that_could_not_confine_itself_is_told_as_that() {
