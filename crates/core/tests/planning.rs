@@ -8,6 +8,7 @@ use firewatch_core::api::status::PlanStatus;
 use firewatch_core::api::{ActionType, Risk};
 use firewatch_core::diagnosis::{CaseFile, Diagnosis, diagnose};
 use firewatch_core::remediation::plan::PlanningContext;
+use firewatch_core::remediation::remedies::{Nodes, Reach};
 use firewatch_core::remediation::verify::{is_taken_back, judge};
 use firewatch_core::remediation::{Action, assess};
 
@@ -25,7 +26,10 @@ fn case(scenario: &str, change: impl Fn(String) -> String) -> (CaseFile, Diagnos
 
 fn context(namespace: &str) -> PlanningContext {
     PlanningContext {
-        namespace: namespace.to_owned(),
+        reach: Reach {
+            namespace: namespace.to_owned(),
+            nodes: Nodes::Off,
+        },
         revision: 1,
         ..PlanningContext::default()
     }

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use firewatch_core::api::{ActionParameters, ActionTarget, ActionType, PlannedAction, Risk};
-use firewatch_core::remediation::action::{EnvPlace, Section, ServiceField, catalogue};
+use firewatch_core::remediation::action::catalogue;
+use firewatch_core::remediation::change::{EnvPlace, RefPlace, Section, ServiceField};
 use firewatch_core::remediation::{Action, ActionError, Change, Container, Standing, assess};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -23,6 +24,7 @@ fn container() -> Container {
     Container {
         name: "app".into(),
         index: 1,
+        init: false,
     }
 }
 
@@ -75,6 +77,29 @@ fn examples() -> Vec<(ActionTarget, Change)> {
             },
         ),
         (
+            deployment(),
+            Change::SetConfigMapRef {
+                place: RefPlace::Env {
+                    container: container(),
+                    index: 2,
+                    name: "LOG_LEVEL".into(),
+                },
+                from: "settings/log-levl".into(),
+                to: "settings/log-level".into(),
+            },
+        ),
+        (
+            deployment(),
+            Change::SetConfigMapRef {
+                place: RefPlace::Volume {
+                    index: 1,
+                    name: "config".into(),
+                },
+                from: "setings".into(),
+                to: "settings".into(),
+            },
+        ),
+        (
             target("v1", "ConfigMap"),
             Change::PatchConfigMapKey {
                 key: "PAYMENT_URL".into(),
@@ -106,6 +131,13 @@ fn examples() -> Vec<(ActionTarget, Change)> {
                 field: "maxReplicas".into(),
                 from: 3,
                 to: 6,
+            },
+        ),
+        (
+            target("autoscaling/v2", "HorizontalPodAutoscaler"),
+            Change::RetargetHpa {
+                from: "Deployment/chekout".into(),
+                to: "Deployment/checkout".into(),
             },
         ),
         (
@@ -440,7 +472,7 @@ proptest! {
 
     #[test]
     fn whatever_parses_is_rendered_from_all_of_its_parameters(
-        kind in 0_usize..16,
+        kind in 0_usize..19,
         field in proptest::option::of("[a-zA-Z.]{1,12}|limits.cpu|selector.app|targetPort|maxReplicas|minAvailable|livenessProbe.periodSeconds"),
         from in proptest::option::of("[0-9]{1,3}|[a-z]{1,5}"),
         to in proptest::option::of("[0-9]{1,3}|[a-z]{1,5}"),
@@ -452,7 +484,7 @@ proptest! {
         let (target, change) = examples().remove(kind);
         let mut planned = action((target, change)).to_planned("A1", &[], None);
         planned.parameters = ActionParameters {
-            container_index: container.as_ref().map(|_| 0), container, field, field_index: index, from, to, parent_absent, generation,
+            container_index: container.as_ref().map(|_| 0), init_container: None, container, field, field_index: index, from, to, parent_absent, generation,
         };
         if let Ok(one) = Action::try_from(&planned) {
             prop_assert_eq!(one.to_planned("A1", &[], None).parameters, planned.parameters);

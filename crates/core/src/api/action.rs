@@ -39,13 +39,15 @@ pub enum ActionType {
     SetResources,
     /// Change, add or remove one environment variable of a container.
     SetEnv,
+    /// Let a pod template read another ConfigMap, or another key of it.
+    SetConfigMapRef,
     /// Change, add or remove one key of a ConfigMap.
     PatchConfigMapKey,
     /// Change a Service's selector or port.
     PatchService,
     /// Change a field of a probe.
     PatchProbe,
-    /// Change a HorizontalPodAutoscaler's bounds.
+    /// Change a HorizontalPodAutoscaler's bounds, or what it scales.
     PatchHpa,
     /// Change a PodDisruptionBudget.
     PatchPdb,
@@ -131,6 +133,9 @@ pub struct ActionParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 255))]
     pub container_index: Option<i32>,
+    /// True where it is one of the init containers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_container: Option<bool>,
     /// The field, key or variable that changes: `DATABASE_URL`, `limits.memory`, `selector.version`, `livenessProbe.httpGet.port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]

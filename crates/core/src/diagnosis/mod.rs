@@ -242,8 +242,10 @@ fn next_steps(
         ));
     }
     if let Some(root) = root {
-        if let Some(Remedy::Manual { instruction }) = &root.finding.remedy {
-            steps.push(instruction.clone());
+        for way in root.finding.remedy.iter().flat_map(Remedy::ways) {
+            if let Remedy::Manual { instruction } | Remedy::Manifest { instruction, .. } = way {
+                steps.push(instruction.clone());
+            }
         }
         for other in &root.also {
             steps.push(format!(

@@ -159,6 +159,40 @@ pub enum Remedy {
         /// The port that the container listens on, where evidence has it.
         to: Option<String>,
     },
+    /// A field of a probe other than its port does not fit: `httpGet.path`, `initialDelaySeconds`, `timeoutSeconds`,
+    /// `periodSeconds`, `failureThreshold`.
+    ProbeField {
+        /// Which container.
+        container: ContainerRef,
+        /// Which probe.
+        probe: Probe,
+        /// The field, from the probe on.
+        field: String,
+        /// Its value now; `0` where `initialDelaySeconds` is not set.
+        from: String,
+        /// The right value, where evidence has it.
+        to: Option<KnownValue>,
+    },
+    /// A pod template refers to a ConfigMap, or to a key of one, that does not exist.
+    ConfigMapReference {
+        /// The workload.
+        workload: ObjectName,
+        /// The ConfigMap that it names.
+        config_map: String,
+        /// The key that it names, where the ConfigMap exists.
+        key: Option<String>,
+        /// What it must mean instead: the key's right name, or the ConfigMap's.
+        to: Option<KnownValue>,
+    },
+    /// A HorizontalPodAutoscaler names a workload that does not exist.
+    HpaTarget {
+        /// The autoscaler.
+        hpa: ObjectName,
+        /// `KIND/NAME` that it names.
+        from: String,
+        /// `KIND/NAME` of the workload that it must mean.
+        to: Option<String>,
+    },
     /// A container's limit or request does not fit.
     Resources {
         /// Which container.
@@ -216,6 +250,13 @@ pub enum Remedy {
         /// The node.
         node: ObjectName,
     },
+    /// A node on which pods fail should get no new ones, until a person has looked at it.
+    CordonNode {
+        /// The node.
+        node: ObjectName,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// New pods would pick up what has changed.
     Restart {
         /// The workload.
@@ -223,9 +264,51 @@ pub enum Remedy {
         /// Why that helps.
         reason: String,
     },
+    /// New pods would do for a while, and the trouble comes back: a leak. Always labelled as relief.
+    Relief {
+        /// The workload.
+        workload: ObjectName,
+        /// What comes back, and what would repair it.
+        reason: String,
+    },
+    /// Several ways, the safest first: a way back to what worked before a value that is only likely.
+    FirstOf {
+        /// The ways.
+        remedies: Vec<Remedy>,
+    },
+    /// Nothing that Firewatch may do, but what a person must apply can be written down: rights, network policies.
+    Manifest {
+        /// What is missing and why, in one or two sentences.
+        instruction: String,
+        /// YAML.
+        manifest: String,
+    },
     /// Nothing that Firewatch may do: what a person must do or supply, and why.
     Manual {
         /// In one or two sentences.
         instruction: String,
     },
+}
+
+impl Remedy {
+    /// Every single way, the safest first.
+    pub fn ways(&self) -> Vec<&Self> {
+        match self {
+            Self::FirstOf { remedies } => remedies.iter().flat_map(Self::ways).collect(),
+            one => vec![one],
+        }
+    }
+
+    /// This one, and where it does not do, the other.
+    #[must_use]
+    pub fn or(self, other: Option<Self>) -> Self {
+        let Some(other) = other else { return self };
+        let ways = |remedy| match remedy {
+            Self::FirstOf { remedies } => remedies,
+            one => vec![one],
+        };
+        Self::FirstOf {
+            remedies: ways(self).into_iter().chain(ways(other)).collect(),
+        }
+    }
 }

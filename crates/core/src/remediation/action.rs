@@ -1,4 +1,4 @@
-//! The catalogue as types: what each action changes, from what, to what, and its exact inverse.
+//! An action: one change of the catalogue on one object, and the form of it that a person approves.
 //!
 //! Must never hold anything that is not typed and checked: an `Action` can be made only through `Action::new` or from a
 //! `PlannedAction`, and both refuse what the catalogue does not know. Made by `plan`; rendered again by the executor and the plugin.
@@ -6,7 +6,8 @@
 use strum::IntoEnumIterator;
 use thiserror::Error;
 
-use super::parse;
+use super::change::Change;
+use super::{check, parse};
 use crate::api::{ActionTarget, ActionType, PlannedAction};
 
 /// One action on one object.
@@ -14,193 +15,6 @@ use crate::api::{ActionTarget, ActionType, PlannedAction};
 pub struct Action {
     target: ActionTarget,
     change: Change,
-}
-
-/// A container of a pod template: its place, and its name, which the command tests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Container {
-    /// Name.
-    pub name: String,
-    /// Index in `spec.containers`.
-    pub index: i32,
-}
-
-/// Where an environment variable stands, or is to stand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EnvPlace {
-    /// At this index now.
-    At(i32),
-    /// Behind the present variables, of which there are so many at this `metadata.generation`. A list cannot be tested for the
-    /// absence of a name, so the generation is: whatever changed the spec since, the API server refuses.
-    Append {
-        /// How many there are.
-        index: i32,
-        /// `metadata.generation` of the target.
-        generation: i64,
-    },
-    /// There is no list yet.
-    NewList,
-}
-
-/// What changes. Each variant is one type of the catalogue; parameters as in `ActionParameters`:
-///
-/// | type | field | from, to |
-/// |---|---|---|
-/// | RollbackRollout | | revision numbers |
-/// | RestartRollout | | to: the mark set on the pod template |
-/// | Scale | | replicas |
-/// | SetImage | container | images |
-/// | SetResources | container, `limits.memory` | quantities; no from: was not set |
-/// | SetEnv | container, name of the variable | values; no from: was not set |
-/// | PatchConfigMapKey | key | values; no from: was not there; no to: is removed |
-/// | PatchService | `selector.KEY`, or `targetPort` with its index | values |
-/// | PatchProbe | container, `livenessProbe.httpGet.port` | values |
-/// | PatchHpa | `minReplicas`, `maxReplicas` | numbers |
-/// | PatchPdb | `minAvailable`, `maxUnavailable` | numbers or percentages |
-/// | PatchQuota | the resource | quantities |
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Back to an earlier revision.
-    RollbackRollout {
-        /// The revision now.
-        from_revision: i64,
-        /// The revision to go back to.
-        to_revision: i64,
-    },
-    /// New pods, by a mark on the pod template. Setting the same mark twice restarts once.
-    RestartRollout {
-        /// The mark.
-        mark: String,
-    },
-    /// Replicas.
-    Scale {
-        /// Now.
-        from: i32,
-        /// Then.
-        to: i32,
-    },
-    /// A container's image.
-    SetImage {
-        /// Which container.
-        container: Container,
-        /// Now.
-        from: String,
-        /// Then.
-        to: String,
-    },
-    /// A container's request or limit.
-    SetResources {
-        /// Which container.
-        container: Container,
-        /// `limits` or `requests`.
-        section: Section,
-        /// `cpu`, `memory`, `ephemeral-storage`.
-        resource: String,
-        /// True where the section does not exist yet.
-        parent_absent: bool,
-        /// Now; none: not set.
-        from: Option<String>,
-        /// Then; none (only in an inverse): not set.
-        to: Option<String>,
-    },
-    /// A container's environment variable.
-    SetEnv {
-        /// Which container.
-        container: Container,
-        /// The variable.
-        name: String,
-        /// Where it stands.
-        place: EnvPlace,
-        /// Now; none: not set.
-        from: Option<String>,
-        /// Then; none (only in an inverse): not set.
-        to: Option<String>,
-    },
-    /// A ConfigMap's key.
-    PatchConfigMapKey {
-        /// The key.
-        key: String,
-        /// True where the ConfigMap has no data at all.
-        parent_absent: bool,
-        /// Now; none: not there.
-        from: Option<String>,
-        /// Then; none: not there.
-        to: Option<String>,
-    },
-    /// A Service's selector or target port.
-    PatchService {
-        /// Which of them.
-        field: ServiceField,
-        /// Now.
-        from: String,
-        /// Then.
-        to: String,
-    },
-    /// A field of a probe.
-    PatchProbe {
-        /// Which container.
-        container: Container,
-        /// `livenessProbe.httpGet.port`
-        field: String,
-        /// Now.
-        from: String,
-        /// Then.
-        to: String,
-    },
-    /// A HorizontalPodAutoscaler's bound.
-    PatchHpa {
-        /// `minReplicas` or `maxReplicas`.
-        field: String,
-        /// Now.
-        from: i32,
-        /// Then.
-        to: i32,
-    },
-    /// A PodDisruptionBudget's bound.
-    PatchPdb {
-        /// `minAvailable` or `maxUnavailable`.
-        field: String,
-        /// Now.
-        from: String,
-        /// Then.
-        to: String,
-    },
-    /// A ResourceQuota's bound.
-    PatchQuota {
-        /// The resource.
-        resource: String,
-        /// Now.
-        from: String,
-        /// Then.
-        to: String,
-    },
-    /// No new Jobs.
-    SuspendCronJob,
-    /// New Jobs again.
-    ResumeCronJob,
-    /// No new pods.
-    CordonNode,
-    /// New pods again.
-    UncordonNode,
-}
-
-/// Which part of a container's resources.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::AsRefStr, strum::EnumString)]
-#[strum(serialize_all = "lowercase")]
-pub enum Section {
-    /// `limits`
-    Limits,
-    /// `requests`
-    Requests,
-}
-
-/// What of a Service changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ServiceField {
-    /// The value of one label of the selector.
-    Selector(String),
-    /// `targetPort` of the port at this index.
-    TargetPort(i32),
 }
 
 /// Why a planned action is none of the catalogue. Closed.
@@ -260,84 +74,11 @@ impl ActionError {
     }
 }
 
-impl Change {
-    /// Its type in the catalogue.
-    pub const fn action_type(&self) -> ActionType {
-        match self {
-            Self::RollbackRollout { .. } => ActionType::RollbackRollout,
-            Self::RestartRollout { .. } => ActionType::RestartRollout,
-            Self::Scale { .. } => ActionType::Scale,
-            Self::SetImage { .. } => ActionType::SetImage,
-            Self::SetResources { .. } => ActionType::SetResources,
-            Self::SetEnv { .. } => ActionType::SetEnv,
-            Self::PatchConfigMapKey { .. } => ActionType::PatchConfigMapKey,
-            Self::PatchService { .. } => ActionType::PatchService,
-            Self::PatchProbe { .. } => ActionType::PatchProbe,
-            Self::PatchHpa { .. } => ActionType::PatchHpa,
-            Self::PatchPdb { .. } => ActionType::PatchPdb,
-            Self::PatchQuota { .. } => ActionType::PatchQuota,
-            Self::SuspendCronJob => ActionType::SuspendCronJob,
-            Self::ResumeCronJob => ActionType::ResumeCronJob,
-            Self::CordonNode => ActionType::CordonNode,
-            Self::UncordonNode => ActionType::UncordonNode,
-        }
-    }
-
-    /// What takes it back, exactly. `None`: nothing does.
-    fn inverse(&self) -> Option<Self> {
-        let mut inverse = self.clone();
-        match &mut inverse {
-            Self::RestartRollout { .. } => return None,
-            // `rollout undo` gives the old template a new number, one above the newest.
-            Self::RollbackRollout {
-                from_revision,
-                to_revision,
-            } => {
-                *to_revision = *from_revision;
-                *from_revision = from_revision.saturating_add(1);
-            }
-            Self::Scale { from, to } | Self::PatchHpa { from, to, .. } => std::mem::swap(from, to),
-            Self::SetImage { from, to, .. }
-            | Self::PatchService { from, to, .. }
-            | Self::PatchProbe { from, to, .. }
-            | Self::PatchPdb { from, to, .. }
-            | Self::PatchQuota { from, to, .. } => std::mem::swap(from, to),
-            Self::SetResources {
-                from,
-                to,
-                parent_absent,
-                ..
-            }
-            | Self::PatchConfigMapKey {
-                from,
-                to,
-                parent_absent,
-                ..
-            } => {
-                std::mem::swap(from, to);
-                *parent_absent = false;
-            }
-            Self::SetEnv { from, to, place, .. } => {
-                std::mem::swap(from, to);
-                *place = EnvPlace::At(match place {
-                    EnvPlace::At(index) | EnvPlace::Append { index, .. } => *index,
-                    EnvPlace::NewList => 0,
-                });
-            }
-            Self::SuspendCronJob => inverse = Self::ResumeCronJob,
-            Self::ResumeCronJob => inverse = Self::SuspendCronJob,
-            Self::CordonNode => inverse = Self::UncordonNode,
-            Self::UncordonNode => inverse = Self::CordonNode,
-        }
-        Some(inverse)
-    }
-}
-
 impl Action {
     /// An action of the catalogue, or why it is none.
     pub fn new(target: ActionTarget, change: Change) -> Result<Self, ActionError> {
         let action = Self { target, change };
-        parse::check(&action)?;
+        check::check(&action)?;
         Ok(action)
     }
 

@@ -1,7 +1,8 @@
 //! Risk, impact and summary of actions, computed from their typed values and from nothing else: the executor computes them again and
 //! refuses a plan that told a person something else. Called by `action`, `plan`, `approval::verify` and the plugin.
 
-use super::action::{Action, ActionError, Change, Section, ServiceField};
+use super::action::{Action, ActionError};
+use super::change::{Change, RefPlace, Section, ServiceField};
 use crate::api::{PlannedAction, Risk};
 
 impl Action {
@@ -23,6 +24,8 @@ impl Action {
             | Change::SetImage { .. }
             | Change::SetResources { .. }
             | Change::SetEnv { .. }
+            | Change::SetConfigMapRef { .. }
+            | Change::RetargetHpa { .. }
             | Change::PatchConfigMapKey { .. }
             | Change::PatchService { .. }
             | Change::PatchProbe { .. }
@@ -63,6 +66,7 @@ impl Action {
             Change::SetImage { .. }
             | Change::PatchProbe { .. }
             | Change::SetEnv { .. }
+            | Change::SetConfigMapRef { .. }
             | Change::SetResources { .. } => replaced,
             Change::PatchConfigMapKey { key, from: None, .. } => {
                 format!(
@@ -80,6 +84,9 @@ impl Action {
                 ..
             } => format!("{name} sends its callers to other pods, at once"),
             Change::PatchService { .. } => format!("{name} sends its callers to another port of its pods, at once"),
+            Change::RetargetHpa { from, to } => {
+                format!("{name} chooses the number of pods of {to} from now on, and no longer of {from}")
+            }
             Change::PatchHpa { .. } => format!("{name} may choose another number of pods"),
             Change::PatchPdb { .. } => format!("{name} lets another number of pods be evicted at once"),
             Change::PatchQuota { resource, .. } => {
@@ -139,6 +146,15 @@ impl Action {
                 was(from),
                 is(to)
             ),
+            Change::SetConfigMapRef { place, from, to } => {
+                let what = match place {
+                    RefPlace::Env { container, name, .. } => format!("{name} ({})", container.name),
+                    RefPlace::EnvFrom { container, .. } => format!("the environment ({})", container.name),
+                    RefPlace::Volume { name, .. } => format!("the volume {name}"),
+                };
+                format!("let {what} of {name} read ConfigMap {to} instead of {from}")
+            }
+            Change::RetargetHpa { from, to } => format!("let {name} scale {to} instead of {from}"),
             Change::PatchConfigMapKey { key, from, to, .. } => {
                 format!("set {key} in {name} from {} to {}", was(from), is(to))
             }
@@ -198,6 +214,7 @@ pub fn estimated_seconds(actions: &[Action]) -> i64 {
         | Change::SetImage { .. }
         | Change::SetResources { .. }
         | Change::SetEnv { .. }
+        | Change::SetConfigMapRef { .. }
         | Change::PatchProbe { .. }
         | Change::Scale { .. } => 45,
         _ => 5,

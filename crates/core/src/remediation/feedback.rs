@@ -4,7 +4,8 @@
 use regex::Regex;
 use std::sync::LazyLock;
 
-use super::action::{Action, Change};
+use super::action::Action;
+use super::change::Change;
 use crate::api::ActionType;
 
 static NO_RESTART: LazyLock<Option<Regex>> =

@@ -3,6 +3,8 @@
 
 pub mod action;
 pub mod assess;
+pub mod change;
+pub mod check;
 pub mod feedback;
 pub mod objects;
 pub mod ownership;
@@ -13,5 +15,6 @@ pub mod render;
 pub mod standing;
 pub mod verify;
 
-pub use action::{Action, ActionError, Change, Container};
+pub use action::{Action, ActionError};
+pub use change::{Change, Container};
 pub use standing::Standing;

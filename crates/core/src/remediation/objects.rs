@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 
-use super::action::Container;
+use super::change::Container;
 use crate::api::{ActionTarget, ObjectName};
 use crate::diagnosis::CaseFile;
 use crate::diagnosis::case_file::{Entry, Object};
@@ -53,21 +53,30 @@ pub fn target(name: &ObjectName, entry: &Entry) -> ActionTarget {
 
 /// Where a container stands in a pod template, and the container.
 pub fn container<'a>(kind: &str, object: &'a Value, name: &str) -> Option<(Container, &'a Value)> {
-    let spec = if kind == "CronJob" {
-        "/spec/jobTemplate/spec/template/spec/containers"
+    [false, true].into_iter().find_map(|init| {
+        let all = pod_spec(kind, object)?
+            .get(if init { "initContainers" } else { "containers" })?
+            .as_array()?;
+        let (index, found) = all
+            .iter()
+            .enumerate()
+            .find(|(_, one)| one.get("name").and_then(Value::as_str) == Some(name))?;
+        let place = Container {
+            name: name.to_owned(),
+            index: i32::try_from(index).ok()?,
+            init,
+        };
+        Some((place, found))
+    })
+}
+
+/// The spec of an object's pod template.
+pub fn pod_spec<'a>(kind: &str, object: &'a Value) -> Option<&'a Value> {
+    object.pointer(if kind == "CronJob" {
+        "/spec/jobTemplate/spec/template/spec"
     } else {
-        "/spec/template/spec/containers"
-    };
-    let all = object.pointer(spec)?.as_array()?;
-    let (index, found) = all
-        .iter()
-        .enumerate()
-        .find(|(_, one)| one.get("name").and_then(Value::as_str) == Some(name))?;
-    let place = Container {
-        name: name.to_owned(),
-        index: i32::try_from(index).ok()?,
-    };
-    Some((place, found))
+        "/spec/template/spec"
+    })
 }
 
 /// Whether a pod is one of a workload's, by its owner's name: ReplicaSets carry that of their Deployment, and a hash.

@@ -1,8 +1,9 @@
 //! The plan: from the root cause's remedy to typed actions, or why a person must act, and what keeps it from happening again. Pure.
 //! Must never plan a value that evidence does not fix, nor a change that somebody else would revert. Called by the Planner.
 
-use super::action::{Action, Change};
-use super::remedies::{Proposal, propose};
+use super::action::Action;
+use super::change::Change;
+use super::remedies::{Proposal, Reach, propose};
 use super::{assess, feedback};
 use crate::api::ActionType;
 use crate::api::status::PlanStatus;
@@ -13,8 +14,8 @@ use crate::text::clip;
 /// What the Planner must know beside the diagnosis.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlanningContext {
-    /// The incident's namespace: nothing outside it is changed.
-    pub namespace: String,
+    /// What the incident's actions may change.
+    pub reach: Reach,
     /// Which revision of the plan this is, from 1.
     pub revision: i64,
     /// Why another plan is wanted, in a person's words.
@@ -44,20 +45,31 @@ pub fn plan(diagnosis: &Diagnosis, case: &CaseFile, context: &PlanningContext) -
     let wishes = context.feedback.as_deref().map(feedback::read).unwrap_or_default();
     let mut notes = Vec::new();
     let mut found = None;
+    let mut relief = None;
     for (finding, remedy) in candidates(root, context.revision, wishes.is_specific()) {
-        match propose(&remedy, case, &context.namespace) {
+        match propose(&remedy, case, &context.reach) {
             Proposal::Actions {
                 actions,
                 diff,
                 evidence,
             } => match permitted(wishes.apply(actions), context, &mut notes) {
                 Ok(actions) => {
+                    if let Remedy::Relief { reason, .. } | Remedy::CordonNode { reason, .. } = &remedy {
+                        relief = Some(format!(
+                            "This plan is relief, not a repair, and the trouble will come back: {reason}"
+                        ));
+                    }
                     found = Some((finding, actions, diff, evidence));
                     break;
                 }
                 Err(reason) => notes.push(reason),
             },
-            Proposal::Manual(reason) => notes.push(reason),
+            Proposal::Manual { reason, manifest } => {
+                if let Some(manifest) = manifest {
+                    plan.long_term_fixes.insert(0, format!("{reason}:\n{manifest}"));
+                }
+                notes.push(reason);
+            }
             Proposal::AtSource { reason, fix } => {
                 plan.long_term_fixes.insert(0, fix);
                 notes.push(reason);
@@ -68,6 +80,7 @@ pub fn plan(diagnosis: &Diagnosis, case: &CaseFile, context: &PlanningContext) -
     }
     if let Some((finding, actions, diff, evidence)) = found {
         fill(&mut plan, finding, &actions, diff.as_deref(), &evidence);
+        plan.long_term_fixes.extend(relief);
         plan.long_term_fixes.extend(notes);
     } else {
         let reason = if notes.is_empty() {
@@ -116,7 +129,7 @@ fn fill(plan: &mut PlanStatus, finding: &Finding, actions: &[Action], diff: Opti
 /// that another plan is wanted.
 fn candidates(cause: &RootCause, revision: i64, same: bool) -> Vec<(&Finding, Remedy)> {
     let mut all = Vec::new();
-    if let Some(remedy) = &cause.finding.remedy {
+    for remedy in cause.finding.remedy.iter().flat_map(Remedy::ways) {
         all.push((&cause.finding, remedy.clone()));
         if let Remedy::MissingConfigMapKey {
             key,
@@ -175,6 +188,7 @@ fn permitted(
 /// What would keep it from happening again.
 fn long_term(cause: &RootCause) -> Vec<String> {
     let mut fixes = Vec::new();
+    let mut ways = cause.finding.remedy.iter().flat_map(Remedy::ways);
     if let Some(Remedy::ScaleOut {
         workload,
         from,
@@ -182,7 +196,7 @@ fn long_term(cause: &RootCause) -> Vec<String> {
         cpu_request,
         cpu_limit,
         ..
-    }) = &cause.finding.remedy
+    }) = ways.find(|way| matches!(way, Remedy::ScaleOut { .. }))
     {
         if cpu_request.is_none() {
             let limit = cpu_limit

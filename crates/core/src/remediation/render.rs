@@ -13,7 +13,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::action::{Action, Change, Container, EnvPlace, ServiceField};
+use super::action::Action;
+use super::change::{Change, Container, EnvPlace, RefPlace, ServiceField};
 
 /// The annotation of a pod template by which pods are replaced.
 pub const RESTART_ANNOTATION: &str = "firewatch.dev/restarted-at";
@@ -100,7 +101,8 @@ impl Action {
     }
 
     pub(super) fn container_path(&self, container: &Container) -> String {
-        format!("{}/containers/{}", self.pod_spec(), container.index)
+        let list = if container.init { "initContainers" } else { "containers" };
+        format!("{}/{list}/{}", self.pod_spec(), container.index)
     }
 
     /// The JSON Patch. Empty for what is no JSON Patch: a rollback and a restart of a rollout.
@@ -154,6 +156,27 @@ impl Action {
                 let path = format!("{}/env", at(container));
                 set_env(&path, name, place, from.as_deref(), to.as_deref())
             }
+            Change::SetConfigMapRef { place, from, to } => {
+                let (before, path) = match place {
+                    RefPlace::Env { container, index, name } => {
+                        let variable = format!("{}/env/{index}", at(container));
+                        (
+                            Some((format!("{variable}/name"), name)),
+                            format!("{variable}/valueFrom/configMapKeyRef"),
+                        )
+                    }
+                    RefPlace::EnvFrom { container, index } => {
+                        (None, format!("{}/envFrom/{index}/configMapRef", at(container)))
+                    }
+                    RefPlace::Volume { index, name } => {
+                        let volume = format!("{}/volumes/{index}", self.pod_spec());
+                        (Some((format!("{volume}/name"), name)), format!("{volume}/configMap"))
+                    }
+                };
+                operations.extend(before.map(|(path, name)| Operation::new("test", path, name.as_str().into())));
+                references(&path, from, to)
+            }
+            Change::RetargetHpa { from, to } => references("/spec/scaleTargetRef", from, to),
             Change::PatchConfigMapKey {
                 key,
                 parent_absent,
@@ -190,14 +213,13 @@ impl Action {
             } => {
                 let path = format!("{}/{}", at(container), field.replace('.', "/"));
                 let (parent, key) = path.rsplit_once('/').unwrap_or(("", &path));
-                let value = |text: &str| {
-                    if key == "path" {
-                        text.into()
-                    } else {
-                        int_or_string(text)
-                    }
+                let value = |text: &str| match (key, text) {
+                    ("path", text) => Some(text.into()),
+                    // The one number of a probe that has no default: 0 is not stored.
+                    ("initialDelaySeconds", "0") => None,
+                    (_, text) => Some(int_or_string(text)),
                 };
-                member(parent, false, key, Some(value(from)), Some(value(to)))
+                member(parent, false, key, value(from), value(to))
             }
             Change::PatchHpa { field, from, to } => {
                 member("/spec", false, field, Some((*from).into()), Some((*to).into()))
@@ -264,6 +286,21 @@ impl Action {
         argv.push("--dry-run=server".to_owned());
         argv
     }
+}
+
+/// A reference of one or two parts (`MAP`, `MAP/KEY`, `KIND/NAME`), all of them tested, those that differ replaced.
+fn references(path: &str, from: &str, to: &str) -> Vec<Operation> {
+    let keys: &[&str] = match (path.ends_with("scaleTargetRef"), from.contains('/')) {
+        (true, _) => &["kind", "name"],
+        (false, true) => &["name", "key"],
+        (false, false) => &["name"],
+    };
+    let parts = || keys.iter().zip(from.splitn(2, '/').zip(to.splitn(2, '/')));
+    let tests = parts().map(|(key, (from, _))| Operation::new("test", format!("{path}/{key}"), from.into()));
+    let writes = parts()
+        .filter(|(_, (from, to))| from != to)
+        .map(|(key, (_, to))| Operation::new("replace", format!("{path}/{key}"), to.into()));
+    tests.chain(writes).collect()
 }
 
 fn set_env(path: &str, name: &str, place: &EnvPlace, from: Option<&str>, to: Option<&str>) -> Vec<Operation> {

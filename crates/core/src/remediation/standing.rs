@@ -4,7 +4,8 @@
 
 use serde_json::Value;
 
-use super::action::{Action, Change};
+use super::action::Action;
+use super::change::Change;
 use super::render::RESTART_ANNOTATION;
 
 /// How a target stands.

@@ -238,7 +238,7 @@ fn in_words(action: &PlannedAction) -> String {
         ActionType::RestartRollout => format!("Restart all pods of {target}"),
         ActionType::Scale => format!("Scale {target}{values}"),
         ActionType::SetImage => format!("Set the image of {place}{values}"),
-        ActionType::SetResources | ActionType::SetEnv | ActionType::PatchConfigMapKey => {
+        ActionType::SetResources | ActionType::SetEnv | ActionType::SetConfigMapRef | ActionType::PatchConfigMapKey => {
             format!("Set {field} of {place}{values}")
         }
         ActionType::PatchService
