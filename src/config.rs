@@ -31,6 +31,9 @@ pub struct Config {
     /// How many incidents may be active at once.
     #[arg(long, env = "FIREWATCH_MAX_CONCURRENT", default_value_t = 20)]
     pub max_concurrent: usize,
+    /// Whether the executor may cordon and uncordon nodes: the chart sets this and gives the right together.
+    #[arg(long, env = "FIREWATCH_REMEDIATE_NODES", default_value_t = false, action = clap::ArgAction::Set)]
+    pub remediate_nodes: bool,
     /// Postgres, as postgres://user:password@host:port/database. Absent: `--audit=file` must be given.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,

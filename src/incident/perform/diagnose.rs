@@ -6,6 +6,7 @@ use firewatch_core::approval::digest;
 use firewatch_core::diagnosis::{Diagnosis, Verdict};
 use firewatch_core::incident::{Reason, Transition};
 use firewatch_core::remediation::plan::PlanningContext;
+use firewatch_core::remediation::remedies::{Nodes, Reach};
 use firewatch_core::text::clip;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -13,6 +14,7 @@ use kube::ResourceExt;
 use serde::Deserialize;
 
 use super::transition;
+use crate::config::Config;
 use crate::incident::case;
 use crate::incident::context::Context;
 use crate::incident::observe::Observed;
@@ -120,6 +122,16 @@ async fn conclude(ctx: &Context, incident: Incident, what: Transition) -> Result
     Ok(())
 }
 
+/// Nodes serve every namespace: only the operator's own incidents may change them, and only where the chart gives the executor the right.
+fn reach(config: &Config, namespace: String) -> Reach {
+    let nodes = match (config.remediate_nodes, namespace == config.namespace) {
+        (false, _) => Nodes::Off,
+        (true, false) => Nodes::OnlyFrom(config.namespace.clone()),
+        (true, true) => Nodes::Allowed,
+    };
+    Reach { namespace, nodes }
+}
+
 /// The Planner writes the plan. Its expiry is fixed here, since it is part of the plan's identity.
 pub async fn plan(ctx: &Context, mut incident: Incident, observed: &Observed) -> Result<(), Error> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
@@ -133,7 +145,7 @@ pub async fn plan(ctx: &Context, mut incident: Incident, observed: &Observed) ->
     let feedback = incident.spec.revision_feedback.clone();
     let expires_at = Timestamp::now().saturating_add(SignedDuration::from_secs(observed.policy.approval_ttl_seconds));
     let context = PlanningContext {
-        namespace: incident.namespace().unwrap_or_default(),
+        reach: reach(&ctx.config, incident.namespace().unwrap_or_default()),
         revision,
         feedback: feedback.clone(),
         allowed_actions: observed.policy.allowed_actions.clone(),

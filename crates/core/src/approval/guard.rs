@@ -26,9 +26,10 @@ const PLACEHOLDERS: [(&str, &str); 4] = [
 ];
 
 /// Names of the admission policies, and of their bindings.
-pub const POLICIES: [&str; 4] = [
+pub const POLICIES: [&str; 5] = [
     "firewatch-approvals",
     "firewatch-incidents",
+    "firewatch-nodes",
     "firewatch-sandbox-pods",
     "firewatch-sandbox-requests",
 ];

@@ -88,11 +88,10 @@ async fn look(client: &Client, id: &str, action: &Action) -> Result<Standing, Fa
         None => Api::all_with(client.clone(), &resource),
     };
     let found = api.get_opt(&target.name).await.map_err(|error| match &error {
-        kube::Error::Api(status) if status.is_forbidden() => Fault::NotOptedIn(format!(
-            "{} in namespace {}",
-            name(action),
-            target.namespace.as_deref().unwrap_or("(none)")
-        )),
+        kube::Error::Api(status) if status.is_forbidden() => match &target.namespace {
+            Some(namespace) => Fault::NotOptedIn(format!("{} in namespace {namespace}", name(action))),
+            None => Fault::NodesOff(name(action)),
+        },
         _ => unreadable(name(action))(error),
     })?;
     let Some(found) = found else {

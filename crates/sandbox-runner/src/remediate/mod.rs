@@ -40,6 +40,9 @@ pub enum Fault {
     /// This namespace did not opt in.
     #[error("the executor may not change {0}: the namespace has not opted in (chart value remediation.namespaces)")]
     NotOptedIn(String),
+    /// The installation gives no right on nodes.
+    #[error("the executor may not change {0}: it has no right on nodes (chart value remediation.nodes)")]
+    NodesOff(String),
     /// A target is not as the plan saw it.
     #[error("action {id}: {target} stands {standing}, not as the plan saw it; ask for a new plan")]
     TargetMoved {
@@ -83,6 +86,7 @@ impl Fault {
             Self::Unreadable { .. } => "Unreadable",
             Self::ApprovalMissing(_) => "ApprovalMissing",
             Self::NotOptedIn(_) => "NamespaceNotOptedIn",
+            Self::NodesOff(_) => "NodesNotOptedIn",
             Self::TargetMoved { .. } => "TargetMoved",
             Self::TargetMissing { .. } => "TargetMissing",
             Self::NotThePod(_) => "NotTheExecutorsPod",
