@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use firewatch_core::api::status::{IncidentStatus, PlanStatus};
-use firewatch_core::api::{ActionTarget, Incident, Phase, RemediationApproval};
+use firewatch_core::api::{ActionTarget, Incident, Phase, RemediationApproval, Risk};
 use firewatch_core::approval::digest;
 use firewatch_core::remediation::{Action, Change, assess};
 use firewatch_core::sandbox::job::{JobPlan, Work, build};
@@ -45,6 +45,8 @@ pub struct Ground {
 pub struct Ended {
     pub code: i64,
     pub reason: String,
+    /// What it said of the reason.
+    pub detail: String,
 }
 
 pub fn apply(args: &[&str], object: &Value) -> (bool, String) {
@@ -73,6 +75,11 @@ impl Ground {
             "--clusterrole=firewatch-remediation",
             "--serviceaccount=firewatch-sandbox:remediation-executor",
         ]);
+        Self::at(namespace)
+    }
+
+    /// A namespace that is there.
+    pub fn at(namespace: String) -> Self {
         let expression = must(&[
             "get",
             "validatingadmissionpolicy",
@@ -144,13 +151,18 @@ impl Ground {
 
     /// A plan of this action that can be approved for so many seconds; not sealed yet.
     pub fn plan(action: &Action, lasts: i64) -> PlanStatus {
-        let actions = [action.clone()];
+        Self::plan_of(std::slice::from_ref(action), lasts)
+    }
+
+    fn plan_of(actions: &[Action], lasts: i64) -> PlanStatus {
+        let planned =
+            |(index, action): (usize, &Action)| action.to_planned(&format!("A{}", index + 1), &["E1".into()], None);
         PlanStatus {
             revision: 1,
             digest: String::new(),
-            risk: assess::risk(&actions),
-            summary: assess::summary(&actions),
-            actions: vec![action.to_planned("A1", &["E1".into()], None)],
+            risk: assess::risk(actions),
+            summary: assess::summary(actions),
+            actions: actions.iter().enumerate().map(planned).collect(),
             long_term_fixes: Vec::new(),
             manual_reason: None,
             estimated_resolution_seconds: 5,
@@ -168,12 +180,23 @@ impl Ground {
         lasts: i64,
         change: impl FnOnce(&mut PlanStatus),
     ) -> (Incident, RemediationApproval) {
-        let incident = self.incident(name);
         let mut plan = Self::plan(action, lasts);
         change(&mut plan);
-        plan.digest = digest::of_plan(&incident, &plan, 1).unwrap().to_string();
+        self.sealed(name, plan, 1)
+    }
+
+    /// The same for several actions at once; what is of high risk takes two people.
+    pub fn asked_all(&self, name: &str, actions: &[Action]) -> (Incident, RemediationApproval) {
+        let plan = Self::plan_of(actions, 900);
+        let approvals = if plan.risk == Risk::High { 2 } else { 1 };
+        self.sealed(name, plan, approvals)
+    }
+
+    fn sealed(&self, name: &str, mut plan: PlanStatus, approvals: i32) -> (Incident, RemediationApproval) {
+        let incident = self.incident(name);
+        plan.digest = digest::of_plan(&incident, &plan, approvals).unwrap().to_string();
         self.stands_at(&incident, &plan);
-        let spec = digest::seal(&incident, &plan, 1).unwrap();
+        let spec = digest::seal(&incident, &plan, approvals).unwrap();
         let approval = RemediationApproval::new(&digest::approval_name(name, &spec.plan_digest), spec);
         let mut object = serde_json::to_value(&approval).unwrap();
         object["metadata"]["namespace"] = json!(self.namespace);
@@ -208,17 +231,27 @@ impl Ground {
 
     pub fn decide(&self, approval: &RemediationApproval, decision: &str) {
         let me = must(&["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]);
-        let patch = json!({"spec": {"decision": decision, "approver": me, "reason": "a test"}});
-        must(&[
-            "-n",
-            &self.namespace,
-            "patch",
-            "rap",
-            approval.metadata.name.as_deref().unwrap(),
-            "--type=merge",
-            "-p",
-            &patch.to_string(),
-        ]);
+        let name = approval.metadata.name.as_deref().unwrap();
+        let patch = |spec: &Value, who: &[&str]| {
+            let patch = json!({ "spec": spec }).to_string();
+            let mut args = vec![
+                "-n",
+                &self.namespace,
+                "patch",
+                "rap",
+                name,
+                "--type=merge",
+                "-p",
+                &patch,
+            ];
+            args.extend(who);
+            must(&args);
+        };
+        patch(&json!({"decision": decision, "approver": me, "reason": "a test"}), &[]);
+        if approval.spec.required_approvals > 1 {
+            let second = json!({"confirmation": {"approver": "second", "reason": "a test"}});
+            patch(&second, &["--as=second", "--as-group=system:masters"]);
+        }
     }
 
     /// Makes the executor's Job with the operator's rights, and waits for the end of its pod.
@@ -264,6 +297,7 @@ impl Ground {
                 break Ended {
                     code: state["exitCode"].as_i64().unwrap(),
                     reason: message["fault"].as_str().unwrap_or("none").to_owned(),
+                    detail: message.to_string(),
                 };
             }
             assert!(Instant::now() < deadline, "the executor's pod did not end: {said}");

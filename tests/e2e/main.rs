@@ -9,6 +9,7 @@
     missing_docs
 )]
 
+mod catalogue;
 mod decisions;
 mod executor;
 mod ground;
