@@ -44,12 +44,13 @@ fn a_leak_that_came_with_a_release_leads_back_before_it() {
     let root = diagnosis.root_cause.unwrap();
     assert_eq!(root.finding.category, "OutOfMemory");
     assert_eq!(root.finding.object.to_string(), "Deployment/catalog");
+    let ways: Vec<&Remedy> = root.finding.remedy.iter().flat_map(Remedy::ways).collect();
     let Some(Remedy::BadRevision {
         from_revision: 2,
         to_revision: 1,
         diff,
         ..
-    }) = root.finding.remedy
+    }) = ways.first()
     else {
         panic!("{:?}", root.finding.remedy)
     };

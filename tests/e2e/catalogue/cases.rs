@@ -60,7 +60,10 @@ pub fn cases(action: ActionType, namespace: &str) -> Vec<Case> {
         ActionType::RestartRollout => vec![case(
             named("Deployment", "restarted"),
             Remedy::Relief {
-                workload: named("Deployment", "restarted"),
+                remedy: Box::new(Remedy::Restart {
+                    workload: named("Deployment", "restarted"),
+                    reason: "new pods begin anew".into(),
+                }),
                 reason: "its memory grows".into(),
             },
             "/spec/template/metadata/annotations/firewatch.dev~1restarted-at",

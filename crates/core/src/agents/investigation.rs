@@ -10,6 +10,7 @@ use crate::api::status::{PlanStatus, Review};
 use crate::api::{ObjectName, Role};
 use crate::diagnosis::{CaseFile, Diagnosis, questions};
 use crate::remediation::plan::PlanningContext;
+use crate::remediation::remedies::{Nodes, Reach};
 use crate::sandbox::command::Command;
 use crate::sandbox::evidence::{Evidence, EvidenceState};
 
@@ -150,7 +151,10 @@ impl Investigation {
     pub fn conclude(self) -> Conclusion {
         let diagnosis = commander::consolidate(&self.reports, &self.case);
         let context = PlanningContext {
-            namespace: self.case.namespace().to_owned(),
+            reach: Reach {
+                namespace: self.case.namespace().to_owned(),
+                nodes: Nodes::Off,
+            },
             revision: 1,
             ..PlanningContext::default()
         };

@@ -264,10 +264,10 @@ pub enum Remedy {
         /// Why that helps.
         reason: String,
     },
-    /// New pods would do for a while, and the trouble comes back: a leak. Always labelled as relief.
+    /// It helps for a while, and the trouble comes back: a restart, or more memory, against a leak. Always labelled as relief.
     Relief {
-        /// The workload.
-        workload: ObjectName,
+        /// What helps for a while.
+        remedy: Box<Remedy>,
         /// What comes back, and what would repair it.
         reason: String,
     },

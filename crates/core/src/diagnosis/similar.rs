@@ -1,4 +1,5 @@
-//! How alike two names are, to point at what was probably meant. Only ever a hint for people, never a value that is applied.
+//! How alike two names are, to point at what was probably meant: a hint for people. The one exception is `typo`, which is strict enough
+//! that a plan may propose its answer to the person who approves.
 
 /// Levenshtein's distance. Names longer than 253 characters are not compared.
 pub fn distance(a: &str, b: &str) -> usize {
@@ -56,6 +57,40 @@ pub fn closest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Vec<
     rated.into_iter().take(2).map(|(_, other)| other).collect()
 }
 
+/// The one name that `name` must have meant: it differs by case or separators alone, or by two letters at most in one long word, and no
+/// other name is near. Names that differ by a number, or in a short word, are siblings (`node-1`, `app-b`), not slips.
+pub fn typo<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let mut near: Vec<&str> = known.into_iter().filter(|other| is_slip(name, other)).collect();
+    near.sort_unstable();
+    near.dedup();
+    match near.as_slice() {
+        [one] => Some(one),
+        _ => None,
+    }
+}
+
+fn is_slip(name: &str, other: &str) -> bool {
+    let words = |text: &str| {
+        text.to_ascii_lowercase()
+            .split(['-', '.', '_', '/', ':'])
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let (ours, theirs) = (words(name), words(other));
+    if name == other || ours.len() != theirs.len() {
+        return false;
+    }
+    let mut apart = ours.iter().zip(&theirs).filter(|(a, b)| a != b);
+    match (apart.next(), apart.next()) {
+        (None, _) => true,
+        (Some((a, b)), None) => {
+            let letters = |text: &str| text.chars().all(|c| c.is_ascii_alphabetic());
+            a.len().min(b.len()) >= 5 && letters(a) && letters(b) && distance(a, b) <= 2
+        }
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +116,22 @@ mod tests {
         );
         assert_eq!(closest("gatway", ["gateway", "orders"]), ["gateway"]);
         assert_eq!(closest("cart", ["ledger", "mail"]), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn only_a_slip_of_the_pen_is_taken_for_a_typo() {
+        for (name, known, meant) in [
+            ("LOG_LEVLE", &["LOG_LEVEL", "LOG_FORMAT"][..], Some("LOG_LEVEL")),
+            ("log-level", &["LOG_LEVEL"], Some("LOG_LEVEL")),
+            ("checkout-setings", &["checkout-settings"], Some("checkout-settings")),
+            ("settings-1", &["settings-2"], None),
+            ("app-a", &["app-b"], None),
+            ("prod-db", &["test-db"], None),
+            ("reader", &["leader", "header"], None),
+            ("settings", &["settings"], None),
+            ("settings", &["web-settings"], None),
+        ] {
+            assert_eq!(typo(name, known.iter().copied()), meant, "{name}");
+        }
     }
 }

@@ -6,13 +6,16 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::jiff::Timestamp;
+use strum::IntoEnumIterator;
 
 use super::action::Action;
-use super::objects;
 use super::standing::Standing;
+use super::{effects, objects};
 use crate::api::ObjectName;
 use crate::api::status::{Check, PlanStatus, Verification};
+use crate::diagnosis::objects::kind_of;
 use crate::diagnosis::{CaseFile, Depth, Diagnosis, Finding};
+use crate::sandbox::command::Resource;
 use crate::text::clip;
 
 /// How long a container that never restarted must have run.
@@ -24,7 +27,7 @@ const MAX_CHECKS: usize = 16;
 
 /// Whether the repair helped. `before` is the diagnosis that the plan rests on, `fresh` the one of the new evidence in `case`.
 pub fn judge(before: &Diagnosis, fresh: &Diagnosis, case: &CaseFile, plan: Option<&PlanStatus>) -> Verification {
-    let mut checks = vec![cause_gone(before, fresh), nothing_new(before, fresh)];
+    let mut checks = vec![cause_gone(before, fresh, case), nothing_new(before, fresh)];
     checks.extend(in_place(plan, case));
     let workloads = workloads(before, case, plan);
     if case.entries().next().is_none() {
@@ -81,18 +84,34 @@ fn is_same(a: &Finding, b: &Finding) -> bool {
     a.category == b.category && a.object == b.object
 }
 
-fn cause_gone(before: &Diagnosis, fresh: &Diagnosis) -> Check {
+/// The analyzer that found the cause no longer does, on evidence that would have shown it: an analyzer that sees nothing is no proof.
+fn cause_gone(before: &Diagnosis, fresh: &Diagnosis, case: &CaseFile) -> Check {
     let Some(cause) = before.root_cause.as_ref().map(|root| &root.finding) else {
         return check("the cause is gone", false, "no cause was known".to_owned());
     };
     match fresh.findings.iter().find(|finding| is_same(finding, cause)) {
         Some(still) => check("the cause is gone", false, format!("still found: {}", still.summary)),
+        None if !is_seen(&cause.object, case) => check(
+            "the cause is gone",
+            false,
+            format!("{} could not be looked at again", cause.object),
+        ),
         None => check(
             "the cause is gone",
             true,
             format!("{} is no longer found for {}", cause.category, cause.object),
         ),
     }
+}
+
+/// Whether the fresh evidence tells of an object: it is there, or a complete list shows that it is not.
+fn is_seen(name: &ObjectName, case: &CaseFile) -> bool {
+    case.entry(name).is_some()
+        || Resource::iter()
+            .filter(|resource| kind_of(*resource) == name.kind)
+            .any(|resource| case.complete_list(resource).is_some())
+        // What lies beyond the incident's namespace is named, not read.
+        || name.namespace.as_deref().is_some_and(|namespace| namespace != case.namespace())
 }
 
 fn nothing_new(before: &Diagnosis, fresh: &Diagnosis) -> Check {
@@ -112,20 +131,25 @@ fn nothing_new(before: &Diagnosis, fresh: &Diagnosis) -> Check {
     }
 }
 
-/// Whether each change is still there: something else may have reverted it.
+/// Whether each change is still there (something else may have reverted it), and whether what it was for has come about.
 fn in_place(plan: Option<&PlanStatus>, case: &CaseFile) -> Vec<Check> {
-    let actions = plan.iter().flat_map(|plan| &plan.actions);
-    actions
-        .filter_map(|planned| {
-            let action = Action::try_from(planned).ok()?;
-            let stands = standing(&action, case)?;
-            Some(check(
+    let mut checks = Vec::new();
+    for planned in plan.iter().flat_map(|plan| &plan.actions) {
+        let Ok(action) = Action::try_from(planned) else {
+            continue;
+        };
+        if let Some(stands) = standing(&action, case) {
+            checks.push(check(
                 format!("{} is in place", planned.id),
                 stands == Standing::AtTo,
                 format!("{}: {stands}", action.summary()),
-            ))
-        })
-        .collect()
+            ));
+        }
+        if let Some((passed, observed)) = effects::effect(&action, case) {
+            checks.push(check(format!("{} has its effect", planned.id), passed, observed));
+        }
+    }
+    checks
 }
 
 /// The workloads that must be well: the target, what was changed, and every one that was found in trouble.

@@ -10,6 +10,8 @@ use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::remedy::{ContainerRef, Remedy};
+use crate::diagnosis::similar::typo;
+use crate::sandbox::command::Resource;
 use crate::text::clip;
 
 /// What this analyzer can claim.
@@ -66,7 +68,7 @@ fn judge(view: &View<'_>, name: &ObjectName, hpa: &HorizontalPodAutoscaler, evid
                     clip(bad.message.as_deref().unwrap_or_default(), 240)
                 ))
                 .cites([evidence])
-                .manual(format!("let {name} name a workload that exists"))
+                .remedy(meant_target(view, name, &target))
                 .done(),
         );
     }
@@ -166,6 +168,55 @@ fn judge(view: &View<'_>, name: &ObjectName, hpa: &HorizontalPodAutoscaler, evid
             })
             .done()
     })
+}
+
+/// The workload that an autoscaler must mean: of the same name and another kind, or the one whose name differs by a slip.
+fn meant_target(view: &View<'_>, hpa: &ObjectName, target: &ObjectName) -> Remedy {
+    let case = view.facts.case;
+    let manual = Remedy::Manual {
+        instruction: format!("let {hpa} name a workload that exists"),
+    };
+    let complete = [Resource::Deployments, Resource::StatefulSets]
+        .into_iter()
+        .all(|resource| case.complete_list(resource).is_some());
+    if !complete || case.entry(target).is_some() {
+        return manual;
+    }
+    let scaled = |name: &&ObjectName| ["Deployment", "StatefulSet"].contains(&name.kind.as_str());
+    let all: Vec<&ObjectName> = view
+        .facts
+        .workloads
+        .iter()
+        .map(|one| &one.name)
+        .filter(scaled)
+        .collect();
+    let namesake = all.iter().copied().find(|other| other.name == target.name);
+    let slip = || {
+        let same_kind = all.iter().copied().filter(|other| other.kind == target.kind);
+        let meant = typo(&target.name, same_kind.map(|other| other.name.as_str()))?;
+        all.iter()
+            .copied()
+            .find(|other| other.kind == target.kind && other.name == meant)
+    };
+    let Some(meant) = namesake.or_else(slip) else {
+        return manual;
+    };
+    let taken = case.all::<HorizontalPodAutoscaler>().any(|(_, other, _)| {
+        other
+            .spec
+            .as_ref()
+            .is_some_and(|spec| spec.scale_target_ref.kind == meant.kind && spec.scale_target_ref.name == meant.name)
+    });
+    if taken {
+        return manual;
+    }
+    let path = |name: &ObjectName| format!("{}/{}", name.kind, name.name);
+    let fix = Remedy::HpaTarget {
+        hpa: hpa.clone(),
+        from: path(target),
+        to: Some(path(meant)),
+    };
+    fix.or(Some(manual))
 }
 
 /// A request from measured usage, with half as much again.

@@ -4,10 +4,12 @@
 //! without an error), which is none.
 
 use super::{KnownCause, View, claim, known};
+use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, waiting};
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::remedy::{ContainerRef, KnownValue, Remedy};
+use crate::diagnosis::similar::typo;
 
 /// What this analyzer can claim.
 pub(super) const CAUSES: &[KnownCause] = &[
@@ -139,7 +141,7 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
                         container: status.name.clone(),
                     },
                     from: image.to_owned(),
-                    to: before,
+                    to: before.or_else(|| served(view, image)),
                 }
             }
             _ => Remedy::Manual {
@@ -262,4 +264,27 @@ fn why(reason: &str, text: &str) -> (&'static str, &'static str) {
     } else {
         ("ImagePullFailed", "the registry does not give it")
     }
+}
+
+/// The image that was meant: one that a ready container of the namespace runs, and that differs by a slip.
+fn served(view: &View<'_>, image: &str) -> Option<KnownValue> {
+    let running: Vec<(&str, &ObjectName, &str)> = view
+        .facts
+        .workloads
+        .iter()
+        .flat_map(|workload| workload.pods.iter().map(move |pod| (workload, pod)))
+        .flat_map(|(workload, pod)| {
+            let ready = |name: &str| pod.statuses().any(|(status, _)| status.name == name && status.ready);
+            let spec = pod.pod.spec.iter().flat_map(|spec| &spec.containers);
+            spec.filter(move |container| ready(&container.name))
+                .filter_map(move |container| Some((container.image.as_deref()?, &workload.name, pod.evidence)))
+        })
+        .collect();
+    let meant = typo(image, running.iter().map(|(image, ..)| *image))?;
+    let (_, by, evidence) = running.iter().find(|(image, ..)| *image == meant)?;
+    Some(KnownValue {
+        value: meant.to_owned(),
+        source: by.to_string(),
+        evidence: vec![(*evidence).to_owned()],
+    })
 }

@@ -86,20 +86,35 @@ fn killed(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
                     .chain(event.map(|event| event.evidence.as_str())),
             )
             .since(end.finished_at.as_ref().map(|time| time.0))
-            .remedy(Remedy::Resources {
-                container: ContainerRef {
-                    workload: workload.name.clone(),
-                    container: status.name.clone(),
+            .remedy(relieved(
+                growth.is_some(),
+                Remedy::Resources {
+                    container: ContainerRef {
+                        workload: workload.name.clone(),
+                        container: status.name.clone(),
+                    },
+                    field: "limits.memory".to_owned(),
+                    from: limit.map(ToOwned::to_owned),
+                    to: raised,
                 },
-                field: "limits.memory".to_owned(),
-                from: limit.map(ToOwned::to_owned),
-                to: raised,
-            })
+            ))
             .long_term(
                 "find what grows: memory that climbs until each kill is a leak, and a higher limit only delays it",
             )
             .done(),
     )
+}
+
+/// More memory repairs what needs it, and only delays what grows without end.
+fn relieved(grows: bool, raise: Remedy) -> Remedy {
+    if !grows {
+        return raise;
+    }
+    Remedy::Relief {
+        remedy: Box::new(raise),
+        reason: "its memory grows without end, so a higher limit only delays the next kill; what holds the memory must be found in the program"
+            .to_owned(),
+    }
 }
 
 /// A container's limit, as written.

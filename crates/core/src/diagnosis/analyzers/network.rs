@@ -17,6 +17,7 @@ use crate::diagnosis::facts::{ServiceFacts, Workload, matches};
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::graph::Destination;
 use crate::diagnosis::logs::{self, Group, Signature};
+use crate::diagnosis::remedy::Remedy;
 
 /// Where namespaces carry their own name as a label.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -133,7 +134,10 @@ fn to_service(
             "{name} blocks the calls of {} to {service}, whose pods are ready: it {side} ({})",
             caller.name, group.subject
         ))
-        .manual(format!("if {} should reach {service}, allow it in {name}", caller.name))
+        .remedy(Remedy::Manifest {
+            instruction: format!("if {} should reach {service}, allow it in {name}", caller.name),
+            manifest: opening(caller, server, inward.is_some(), from, &to),
+        })
         .done(),
     )
 }
@@ -182,6 +186,26 @@ fn refusing<'v>(
     (!allowed)
         .then(|| selecting.first().map(|(name, _, id)| (*name, *id)))
         .flatten()
+}
+
+/// A policy beside the one that blocks, which lets exactly these callers through. For people: what may be called is theirs to say.
+fn opening(caller: &Workload<'_>, server: &Workload<'_>, entering: bool, from: &Labels, to: &Labels) -> String {
+    let selector = |labels: &Labels| serde_json::to_string(labels).unwrap_or_default();
+    let (own, other, direction, peer) = if entering {
+        (to, from, "Ingress", "from")
+    } else {
+        (from, to, "Egress", "to")
+    };
+    format!(
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: {}-to-{}, namespace: {}}}\nspec:\n  podSelector: \
+         {{matchLabels: {}}}\n  policyTypes: [{direction}]\n  {}:\n  - {peer}: [{{podSelector: {{matchLabels: {}}}}}]\n",
+        caller.name.name,
+        server.name.name,
+        server.namespace(),
+        selector(own),
+        direction.to_lowercase(),
+        selector(other),
+    )
 }
 
 fn labels(workload: &Workload<'_>) -> Labels {

@@ -15,7 +15,8 @@ use crate::diagnosis::case_file::EventRecord;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended};
 use crate::diagnosis::finding::{Depth, Finding};
-use crate::diagnosis::remedy::{ContainerRef, Probe, Remedy};
+use crate::diagnosis::remedy::{ContainerRef, KnownValue, Probe, Remedy};
+use crate::diagnosis::similar::typo;
 use crate::text::clip;
 
 static LISTENS: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -231,7 +232,7 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, kind: Probe) -> Option<Findin
                 ))
                 .cites(cited)
                 .since(event.first)
-                .manual(format!("let the {} probe ask a path that the program has", word(kind)))
+                .remedy(right_path(container, kind, path, pod.evidence, at))
                 .done(),
         );
     }
@@ -412,6 +413,32 @@ fn slow_start(
             ))
             .done(),
     )
+}
+
+/// The path that another probe of the container asks, where this one's differs from it by a slip.
+fn right_path(container: &Container, kind: Probe, path: &str, evidence: &str, at: ContainerRef) -> Remedy {
+    let others = [Probe::ReadinessProbe, Probe::LivenessProbe, Probe::StartupProbe]
+        .into_iter()
+        .filter(|other| *other != kind)
+        .filter_map(|other| spec_of(container, other)?.http_get.as_ref()?.path.as_deref());
+    let manual = Remedy::Manual {
+        instruction: format!("let the {} probe ask a path that the program has", word(kind)),
+    };
+    let Some(meant) = typo(path, others) else {
+        return manual;
+    };
+    let fix = Remedy::ProbeField {
+        container: at,
+        probe: kind,
+        field: "httpGet.path".to_owned(),
+        from: path.to_owned(),
+        to: Some(KnownValue {
+            value: meant.to_owned(),
+            source: "another probe of the container".to_owned(),
+            evidence: vec![evidence.to_owned()],
+        }),
+    };
+    fix.or(Some(manual))
 }
 
 /// A probe that failed while the pod started, and holds since, is over.

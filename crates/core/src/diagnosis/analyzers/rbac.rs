@@ -3,13 +3,17 @@
 //! Evidence: the program's log (the API server's own words), Roles and RoleBindings. Looks alike: a refusal by another server's
 //! authorisation, which names no `User "system:serviceaccount:…"`.
 
+use std::sync::LazyLock;
+
 use k8s_openapi::api::rbac::v1::{Role as RbacRole, RoleBinding};
+use regex::Regex;
 
 use super::{KnownCause, View, claim, known, merge};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::Workload;
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::logs::Signature;
+use crate::diagnosis::remedy::Remedy;
 use crate::diagnosis::similar::closest;
 use crate::sandbox::command::Resource;
 
@@ -80,10 +84,16 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
                         .chain(beside.as_ref().map(|(_, id)| *id)),
                 )
                 .since(group.first)
-                .manual(format!(
-                    "if {} should be allowed to {what}: add that to {}; rights are for a person to give",
-                    workload.name,
-                    roles.first().copied().unwrap_or("a Role bound to its ServiceAccount")
+                // What is nearly right beside it is put right, instead of another Role.
+                .remedy(rights(
+                    if beside.is_some() { "" } else { &group.sample },
+                    &group.subject,
+                    workload.namespace(),
+                    format!(
+                        "if {} should be allowed to {what}: add that to {}; rights are for a person to give",
+                        workload.name,
+                        roles.first().copied().unwrap_or("a Role bound to its ServiceAccount")
+                    ),
                 ))
                 .done(),
             );
@@ -154,4 +164,38 @@ fn binds(binding: &RoleBinding, account: &str) -> bool {
         .iter()
         .flatten()
         .any(|subject| subject.kind == "ServiceAccount" && subject.name == account)
+}
+
+static REFUSED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r#"system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})"? cannot ([a-z]{2,20}) resource "?([a-z0-9/-]{1,63})"? in API group "([a-z0-9.-]{0,253})"(?: in the namespace "([a-z0-9-]{1,63})"| at the cluster scope)"#,
+    )
+    .ok()
+});
+
+/// The rights that are missing, as a manifest for whoever may give them. Firewatch gives none.
+fn rights(sample: &str, subject: &str, namespace: &str, instruction: String) -> Remedy {
+    let said = [sample, subject]
+        .into_iter()
+        .find_map(|text| REFUSED.as_ref()?.captures(text));
+    let Some(said) = said else {
+        return Remedy::Manual { instruction };
+    };
+    let part = |n: usize| said.get(n).map_or("", |part| part.as_str());
+    let (home, account, verb, resource, group) = (part(1), part(2), part(3), part(4), part(5));
+    // What is asked of another namespace, or of all, is beyond what one namespace's people should copy.
+    if part(6) != home || home != namespace {
+        return Remedy::Manual { instruction };
+    }
+    let name = format!("{account}-{verb}-{}", resource.replace('/', "-"));
+    let api = "rbac.authorization.k8s.io";
+    Remedy::Manifest {
+        instruction,
+        manifest: format!(
+            "apiVersion: {api}/v1\nkind: Role\nmetadata: {{name: {name}, namespace: {home}}}\nrules:\n- {{apiGroups: [\"{group}\"], \
+             resources: [{resource}], verbs: [{verb}]}}\n---\napiVersion: {api}/v1\nkind: RoleBinding\nmetadata: {{name: {name}, namespace: \
+             {home}}}\nroleRef: {{apiGroup: {api}, kind: Role, name: {name}}}\nsubjects: [{{kind: ServiceAccount, name: {account}, namespace: \
+             {home}}}]\n"
+        ),
+    }
 }

@@ -15,8 +15,8 @@ use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::environment;
 use crate::diagnosis::facts::{PodFacts, Workload, waiting};
 use crate::diagnosis::finding::{Depth, Finding};
-use crate::diagnosis::remedy::{ContainerRef, Remedy};
-use crate::diagnosis::similar::closest;
+use crate::diagnosis::remedy::{ContainerRef, KnownValue, Remedy};
+use crate::diagnosis::similar::{closest, typo};
 use crate::sandbox::command::Resource;
 
 static NOT_FOUND: LazyLock<Option<Regex>> =
@@ -187,9 +187,12 @@ fn config_maps(view: &View<'_>, workload: &Workload<'_>, said: &[(&str, &str)]) 
                             .chain(list)
                             .chain(event.map(|(_, id)| *id)),
                     )
-                    .manual(format!(
-                        "create ConfigMap {name}, or let {} refer to one that exists{hint}",
-                        workload.name
+                    .remedy(or_manual(
+                        list.and_then(|_| meant_map(view, workload, &name)),
+                        format!(
+                            "create ConfigMap {name}, or let {} refer to one that exists{hint}",
+                            workload.name
+                        ),
                     ))
                     .done(),
                 );
@@ -228,14 +231,23 @@ fn config_maps(view: &View<'_>, workload: &Workload<'_>, said: &[(&str, &str)]) 
                             .chain(event.map(|(_, id)| *id)),
                     )
                     .affects([workload.name.clone()])
-                    .remedy(Remedy::MissingConfigMapKey {
-                        config_map: object.clone(),
-                        key: key.clone(),
-                        value,
-                        consumer: ContainerRef {
-                            workload: workload.name.clone(),
-                            container,
-                        },
+                    .remedy({
+                        let meant = meant_key(view, workload, &object, key);
+                        let known = value.is_some();
+                        let add = Remedy::MissingConfigMapKey {
+                            config_map: object.clone(),
+                            key: key.clone(),
+                            value,
+                            consumer: ContainerRef {
+                                workload: workload.name.clone(),
+                                container,
+                            },
+                        };
+                        match meant {
+                            // A neighbour has the very name, so it is none of a slip.
+                            Some(meant) if !known => meant.or(Some(add)),
+                            meant => add.or(meant),
+                        }
                     })
                     .done(),
                 );
@@ -244,6 +256,61 @@ fn config_maps(view: &View<'_>, workload: &Workload<'_>, said: &[(&str, &str)]) 
         }
     }
     found
+}
+
+/// The ConfigMap that a reference must mean: the one whose name differs by a slip, where it has every key that is asked for.
+fn meant_map(view: &View<'_>, workload: &Workload<'_>, name: &str) -> Option<Remedy> {
+    let case = view.facts.case;
+    let meant = typo(name, case.all::<ConfigMap>().map(|(other, _, _)| other.name.as_str()))?;
+    let object = ObjectName::namespaced("ConfigMap", workload.namespace(), meant);
+    let entry = case.entry(&object)?;
+    let held = case.get::<ConfigMap>(meant)?;
+    let keys = workload.pod_spec().into_iter().flat_map(|spec| {
+        let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+        containers
+            .flat_map(|container| container.env.iter().flatten())
+            .filter_map(|variable| variable.value_from.as_ref()?.config_map_key_ref.as_ref())
+            .filter(|reference| reference.name == name && reference.optional != Some(true))
+            .map(|reference| reference.key.as_str())
+    });
+    let whole = keys
+        .into_iter()
+        .all(|key| held.data.as_ref().is_some_and(|data| data.contains_key(key)));
+    whole.then(|| Remedy::ConfigMapReference {
+        workload: workload.name.clone(),
+        config_map: name.to_owned(),
+        key: None,
+        to: Some(KnownValue {
+            value: meant.to_owned(),
+            source: object.to_string(),
+            evidence: vec![entry.evidence.clone()],
+        }),
+    })
+}
+
+/// The key that a reference must mean: the one whose name differs by a slip.
+fn meant_key(view: &View<'_>, workload: &Workload<'_>, map: &ObjectName, key: &str) -> Option<Remedy> {
+    let entry = view.facts.case.entry(map)?;
+    let held = view.facts.case.get::<ConfigMap>(&map.name)?;
+    let meant = typo(key, held.data.iter().flatten().map(|(key, _)| key.as_str()))?;
+    Some(Remedy::ConfigMapReference {
+        workload: workload.name.clone(),
+        config_map: map.name.clone(),
+        key: Some(key.to_owned()),
+        to: Some(KnownValue {
+            value: meant.to_owned(),
+            source: map.to_string(),
+            evidence: vec![entry.evidence.clone()],
+        }),
+    })
+}
+
+fn or_manual(remedy: Option<Remedy>, instruction: String) -> Remedy {
+    let manual = Remedy::Manual { instruction };
+    match remedy {
+        Some(remedy) => remedy.or(Some(manual)),
+        None => manual,
+    }
 }
 
 fn secrets(workload: &Workload<'_>, said: &[(&str, &str)]) -> Vec<Finding> {

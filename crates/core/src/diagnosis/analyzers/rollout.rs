@@ -81,19 +81,21 @@ pub(super) fn attach(view: &View<'_>, findings: &mut [Finding]) {
         finding.since = finding.since.min(now.created).or(now.created);
         if matches!(workload.name.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet") {
             if finding.category == "OutOfMemory"
-                && let Some(Remedy::Resources { from: Some(limit), .. }) = finding.remedy.take()
+                && let Some(Remedy::Resources { from: Some(limit), .. }) = &finding.remedy
             {
                 finding.long_term.push(format!(
                     "if more memory is meant by the change, raise the limit of {limit} instead of going back"
                 ));
             }
             finding.depth = Depth::Fault;
-            finding.remedy = Some(Remedy::BadRevision {
+            // Back to what worked is safer than a value that is only likely.
+            let back = Remedy::BadRevision {
                 workload: workload.name.clone(),
                 from_revision: now.number,
                 to_revision: before.number,
                 diff: clip(&changes.join("\n"), 6000),
-            });
+            };
+            finding.remedy = Some(back.or(finding.remedy.take()));
         }
     }
 }
@@ -101,10 +103,10 @@ pub(super) fn attach(view: &View<'_>, findings: &mut [Finding]) {
 /// What changed in the ConfigMaps that two revisions mount or read, line by line: for programs and settings that live there.
 pub(super) fn code_changes(view: &View<'_>, findings: &[Finding]) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
-    for finding in findings
-        .iter()
-        .filter(|finding| matches!(finding.remedy, Some(Remedy::BadRevision { .. })))
-    {
+    for finding in findings.iter().filter(|finding| {
+        let mut ways = finding.remedy.iter().flat_map(Remedy::ways);
+        ways.any(|way| matches!(way, Remedy::BadRevision { .. }))
+    }) {
         let Some(workload) = view.facts.workload(&finding.object) else {
             continue;
         };

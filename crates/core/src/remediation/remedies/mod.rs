@@ -4,6 +4,7 @@
 
 mod bounds;
 mod configuration;
+mod fit;
 mod templates;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -199,10 +200,10 @@ impl Planning<'_> {
                 Ok(Built::shows(self.action(workload, change)?, diff))
             }
             Remedy::Restart { workload, reason } => Ok(Built::shows(self.restart(workload)?, reason)),
-            Remedy::Relief { workload, reason } => Ok(Built::shows(
-                self.restart(workload)?,
-                format!("Relief, not a repair: {reason}"),
-            )),
+            Remedy::Relief { remedy, reason } => Ok(Built {
+                diff: Some(format!("Relief, not a repair: {reason}")),
+                ..self.build(remedy)?
+            }),
             Remedy::UncordonNode { node } => self.node(node, Change::UncordonNode),
             Remedy::CordonNode { node, reason } => Ok(Built {
                 diff: Some(format!("Relief, not a repair: {reason}")),

@@ -180,6 +180,7 @@ impl Planning<'_> {
         to: Option<&String>,
     ) -> Result<Action, String> {
         let to = fixed(to, &format!("{field} of {}", of.workload))?;
+        self.fits(&of.workload, field, from.map(String::as_str), &to)?;
         let (place, found) = self.container(of)?;
         let (section, resource) = field.split_once('.').unwrap_or((field, ""));
         let section =
