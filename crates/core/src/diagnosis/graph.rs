@@ -36,6 +36,8 @@ pub enum Destination {
     OtherNamespace(ObjectName),
     /// A name without dots that no Service of the namespace has.
     UnknownService(String),
+    /// A name of the incident's namespace; whether a Service has it is not known, because the Services were not read.
+    Unread(ObjectName),
     /// Outside the cluster, or not to be told.
     Outside(String),
 }
@@ -55,16 +57,20 @@ pub fn destination(case: &CaseFile, namespace: &str, endpoint: &Endpoint) -> Des
                 |(name, _, _)| Destination::Service(name.clone()),
             );
     }
-    match parts.as_slice() {
-        [name] if known(name) => Destination::Service(service(name)),
-        [name] if case.complete_list(Resource::Services).is_some() => Destination::UnknownService((*name).to_owned()),
-        [name, space, "svc", ..] | [_, name, space, "svc", ..] | [name, space] if *space == namespace => {
-            if known(name) {
-                Destination::Service(service(name))
-            } else {
-                Destination::UnknownService((*name).to_owned())
-            }
+    // A list that could not be read tells nothing of what is missing in it.
+    let listed = case.complete_list(Resource::Services).is_some();
+    let inside = |name: &str| {
+        if known(name) {
+            Destination::Service(service(name))
+        } else if listed {
+            Destination::UnknownService(name.to_owned())
+        } else {
+            Destination::Unread(service(name))
         }
+    };
+    match parts.as_slice() {
+        [name] => inside(name),
+        [name, space, "svc", ..] | [_, name, space, "svc", ..] | [name, space] if *space == namespace => inside(name),
         [name, space, "svc", ..] => Destination::OtherNamespace(ObjectName::namespaced("Service", *space, *name)),
         [_, name] if known(name) => Destination::Service(service(name)),
         _ => Destination::Outside(host.to_owned()),

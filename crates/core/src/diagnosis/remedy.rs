@@ -115,7 +115,7 @@ pub enum Remedy {
         /// `maxReplicas` then.
         to: i32,
     },
-    /// A workload has no replicas, and something needs it.
+    /// A workload has no replicas, or one too few, and something needs it.
     ScaleUp {
         /// The workload.
         workload: ObjectName,

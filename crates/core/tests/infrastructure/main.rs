@@ -10,6 +10,7 @@
     clippy::too_many_lines
 )]
 
+mod behind;
 mod case;
 mod configuration;
 mod healthy;

@@ -126,6 +126,9 @@ fn judge(
     if let Some(finding) = super::network::blocked(view, workload, group, evidence, destination) {
         return finding;
     }
+    if let Destination::Unread(service) = destination {
+        return unread(workload, group, evidence, service);
+    }
     if let Some(wrong) = super::names::misspelt(view, group) {
         let hint = format!("; {} exists and is called {}", wrong.service, wrong.right);
         return wrong_host(view, workload, container, group, evidence, &wrong.host, Some(hint));
@@ -218,6 +221,7 @@ fn judge(
                 .manual(format!("open an incident for {service} in its own namespace"))
                 .done()
         }
+        Destination::Unread(service) => unread(workload, group, evidence, service),
         Destination::Outside(host) => claim(
             "ExternalDependencyFails",
             &workload.name,
@@ -234,6 +238,29 @@ fn judge(
         .manual(format!("check {host} from where the pods run"))
         .done(),
     }
+}
+
+/// What is called has a name of the namespace, whose Services could not be read: the call fails, and why is not known.
+fn unread(workload: &Workload<'_>, group: &Group, evidence: &str, service: &ObjectName) -> Finding {
+    let refused = group.signature == Signature::AuthFailed;
+    let (category, depth) = if refused {
+        ("CredentialsRefused", Depth::Fault)
+    } else {
+        ("DependencyFails", Depth::Symptom)
+    };
+    claim(category, &workload.name, depth, Basis::Logged, u8::from(group.count > 2))
+        .says(format!(
+            "{} calls {}: {} (\"{}\"); the namespace's Services could not be read, so what is behind {service} is not known",
+            workload.name,
+            group.subject,
+            verb(group.signature),
+            clip(&group.sample, 200)
+        ))
+        .cites([evidence, workload.evidence])
+        .points_to([service.clone()])
+        .since(group.first)
+        .manual(format!("read the Services of the namespace, then look at {service}"))
+        .done()
 }
 
 /// The Service is there, and the port that is called is none of its.

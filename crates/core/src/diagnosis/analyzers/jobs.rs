@@ -6,8 +6,9 @@
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 
 use super::{KnownCause, View, claim, known};
+use crate::diagnosis::case_file::LogRecord;
 use crate::diagnosis::confidence::Basis;
-use crate::diagnosis::facts::controller;
+use crate::diagnosis::facts::{Workload, controller};
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::remedy::Remedy;
 use crate::text::clip;
@@ -29,10 +30,33 @@ pub(super) const CAUSES: &[KnownCause] = &[
     known(
         "CronJobSuspended",
         "A CronJob is suspended.",
-        "spec.suspend.",
-        "A CronJob whose time has not come.",
+        "spec.suspend; the log of a program that is not ready and names it.",
+        "A CronJob whose time has not come, or that nobody waits for.",
     ),
 ];
+
+/// A workload that is not ready and whose last lines name that CronJob: as a whole word, and one that is no word of every day.
+fn waits_for<'v>(view: &'v View<'_>, cron: &str) -> Option<(&'v Workload<'v>, &'v str)> {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    view.facts
+        .workloads
+        .iter()
+        .filter(|workload| workload.is_service())
+        .find_map(|workload| {
+            let pods = workload.pods.iter().filter(|pod| !pod.is_ready() && !pod.is_over());
+            let logs = pods.flat_map(|pod| view.facts.case.logs().iter().filter(move |log| log.pod == *pod.name));
+            let named = |log: &&LogRecord| {
+                log.lines.iter().rev().take(40).any(|line| {
+                    let lower = line.text.to_ascii_lowercase();
+                    line.text.split(|c| !part(c)).any(|word| word == cron)
+                        && (cron.contains('-') || lower.contains("job"))
+                })
+            };
+            logs.into_iter()
+                .find(named)
+                .map(|log| (workload, log.evidence.as_str()))
+        })
+}
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
@@ -84,7 +108,19 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
     }
     for (name, cron, evidence) in view.facts.case.all::<CronJob>() {
         let suspended = cron.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true));
-        if suspended && view.facts.case.target() == Some(name) {
+        if suspended && let Some((waiting, log)) = waits_for(view, &name.name) {
+            found.push(
+                claim("CronJobSuspended", name, Depth::Fault, Basis::Stated, 1)
+                    .says(format!(
+                        "{name} is suspended, so no Job is started; {} is not ready, and its log says that it needs it",
+                        waiting.name
+                    ))
+                    .cites([evidence, log, waiting.evidence])
+                    .affects([waiting.name.clone()])
+                    .remedy(Remedy::ResumeCronJob { cron_job: name.clone() })
+                    .done(),
+            );
+        } else if suspended && view.facts.case.target() == Some(name) {
             found.push(
                 claim("CronJobSuspended", name, Depth::Fault, Basis::Stated, 1)
                     .says(format!("{name} is suspended, so no Job is started"))

@@ -94,7 +94,7 @@ pub(super) fn blocked(
                     .done(),
             )
         }
-        Destination::UnknownService(_) => None,
+        Destination::UnknownService(_) | Destination::Unread(_) => None,
     }
 }
 
@@ -116,6 +116,10 @@ fn to_service(
         .find_map(|index| view.facts.workloads.get(*index))?;
     let to = labels(server);
     let ports = target_ports(facts, server, group);
+    // A port that the pods do not have refuses by itself, whatever a policy says of it.
+    if group.signature == Signature::Refused && lacks(view, server, &ports) {
+        return None;
+    }
     let inward = refusing(view, &to, &Peer::Pods(from), true, &ports);
     let (name, id) = inward.or_else(|| refusing(view, from, &Peer::Pods(&to), false, &ports))?;
     let side = if inward.is_some() {
@@ -140,6 +144,25 @@ fn to_service(
         })
         .done(),
     )
+}
+
+/// Whether the server's containers declare ports, and none of these, and its log names none of them.
+fn lacks(view: &View<'_>, server: &Workload<'_>, ports: &[i32]) -> bool {
+    let declared: Vec<i32> = server
+        .containers()
+        .iter()
+        .flat_map(|container| container.ports.iter().flatten())
+        .map(|port| port.container_port)
+        .collect();
+    let heard = |port: &i32| {
+        server.pods.iter().take(2).any(|pod| {
+            server
+                .containers()
+                .iter()
+                .any(|container| super::probes::listening(view, pod, &container.name).0.contains(port))
+        })
+    };
+    !declared.is_empty() && !ports.is_empty() && !ports.iter().any(|port| declared.contains(port) || heard(port))
 }
 
 fn found(name: &ObjectName, caller: &Workload<'_>, group: &Group, cited: &[&str]) -> super::Claim {

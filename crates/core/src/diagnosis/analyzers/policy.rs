@@ -5,7 +5,8 @@
 use std::sync::LazyLock;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota, ServiceAccount};
+use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::core::v1::{LimitRange, Pod, ResourceQuota, ServiceAccount};
 use k8s_openapi::jiff::Timestamp;
 use regex::Regex;
 
@@ -25,6 +26,10 @@ static QUOTA: LazyLock<Option<Regex>> =
 static MUST_SPECIFY: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"failed quota: (\S+): must specify (.+)").ok());
 
+/// The Service that serves a webhook, and its namespace, in the API server's message.
+static WEBHOOK: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"failed calling webhook .{0,300}?https://([a-z0-9-]+)\.([a-z0-9-]+)\.svc"#).ok());
+
 /// What this analyzer can claim.
 pub(super) const CAUSES: &[KnownCause] = &[
     known(
@@ -32,6 +37,12 @@ pub(super) const CAUSES: &[KnownCause] = &[
         "A ResourceQuota is used up, so pods are not made.",
         "FailedCreate events, the quota's hard and used.",
         "A node without room: then the pod is made and pending.",
+    ),
+    known(
+        "CronJobTakesQuota",
+        "Runs of a CronJob hold the quota that another workload's pods need.",
+        "FailedCreate events, requests of the CronJob's running pods beside the quota.",
+        "A quota that is too small for the workload without the CronJob, too.",
     ),
     known(
         "QuotaNeedsResources",
@@ -141,7 +152,10 @@ fn judge(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
     let cited = [refusal.evidence, workload.evidence];
     if let Some(captures) = QUOTA.as_ref().and_then(|regex| regex.captures(message)) {
         let part = |n: usize| captures.get(n).map_or("", |m| m.as_str().trim_end_matches(','));
-        return Some(quota(view, workload, part(1), part(2), part(3), part(4), &refusal));
+        let exceeded = Exceeded::read(part(1), part(2), part(3), part(4));
+        return Some(
+            taken(view, workload, &exceeded, &refusal).unwrap_or_else(|| quota(view, workload, &exceeded, &refusal)),
+        );
     }
     if let Some(captures) = MUST_SPECIFY.as_ref().and_then(|regex| regex.captures(message)) {
         let part = |n: usize| captures.get(n).map_or("", |m| m.as_str());
@@ -164,6 +178,11 @@ fn judge(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         );
     }
     let (category, advice) = refused(message);
+    if category == "WebhookFails"
+        && let Some(finding) = webhook_of_own(view, workload, &refusal)
+    {
+        return Some(finding);
+    }
     let hint = hint(view, workload, category);
     Some(
         claim(category, &workload.name, Depth::Fault, Basis::Stated, 1)
@@ -263,6 +282,27 @@ fn refused(message: &str) -> (&'static str, &'static str) {
     }
 }
 
+/// A webhook that is served by this namespace and has no endpoint: its Service and its pods say why.
+fn webhook_of_own(view: &View<'_>, workload: &Workload<'_>, refusal: &Refusal<'_>) -> Option<Finding> {
+    let called = WEBHOOK.as_ref()?.captures(refusal.message)?;
+    let (name, space) = (called.get(1)?.as_str(), called.get(2)?.as_str());
+    let service = view.facts.service(space, name).filter(|service| service.ready == 0)?;
+    Some(
+        claim("WebhookFails", &workload.name, Depth::Mechanism, Basis::Stated, 2)
+            .says(format!(
+                "pods of {} are refused by the API server, because an admission webhook does not answer: it is served by {}, which has no ready endpoint ({})",
+                workload.name,
+                service.name,
+                clip(refusal.message, 300)
+            ))
+            .cites([refusal.evidence, workload.evidence, service.evidence])
+            .points_to([service.name.clone()])
+            .since(refusal.first)
+            .manual(format!("restore what is behind {}; until then the webhook's failurePolicy refuses everything", service.name))
+            .done(),
+    )
+}
+
 /// What stands beside it in the namespace: a name that is nearly right, the range that is violated.
 fn hint<'v>(view: &'v View<'_>, workload: &Workload<'_>, category: &str) -> Option<(String, &'v str)> {
     let case = view.facts.case;
@@ -291,55 +331,174 @@ fn hint<'v>(view: &'v View<'_>, workload: &Workload<'_>, category: &str) -> Opti
     }
 }
 
-fn quota(
-    view: &View<'_>,
-    workload: &Workload<'_>,
-    name: &str,
-    requested: &str,
-    used: &str,
-    limited: &str,
-    refusal: &Refusal<'_>,
-) -> Finding {
-    let pairs = |text: &str| -> Vec<(String, String)> {
-        text.split(',')
-            .filter_map(|pair| pair.split_once('='))
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .collect()
+/// A quota that refuses a pod, as the API server's message has it.
+struct Exceeded<'m> {
+    quota: &'m str,
+    resource: String,
+    each: String,
+    used: String,
+    limit: String,
+}
+
+impl<'m> Exceeded<'m> {
+    fn read(quota: &'m str, requested: &str, used: &str, limited: &str) -> Self {
+        let pairs = |text: &str| -> Vec<(String, String)> {
+            text.split(',')
+                .filter_map(|pair| pair.split_once('='))
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .collect()
+        };
+        let (resource, each) = pairs(requested).into_iter().next().unwrap_or_default();
+        let find = |text: &str| {
+            pairs(text)
+                .into_iter()
+                .find(|(key, _)| *key == resource)
+                .map(|(_, value)| value)
+                .unwrap_or_default()
+        };
+        Self {
+            quota,
+            each,
+            used: find(used),
+            limit: find(limited),
+            resource,
+        }
+    }
+
+    /// A quantity of its resource in one unit: bytes, thousandths of a processor, or pieces.
+    fn amount(&self, text: &str) -> Option<u64> {
+        if self.resource.contains("memory") || self.resource.contains("storage") {
+            quantity::bytes(text)
+        } else if self.resource.contains("cpu") {
+            quantity::cpu_millis(text)
+        } else {
+            text.parse().ok()
+        }
+    }
+
+    /// What a pod counts for; none for what is not counted by pod.
+    fn held_by(&self, pod: &Pod) -> Option<u64> {
+        let (limits, name) = match self.resource.as_str() {
+            "pods" | "count/pods" => return Some(1),
+            "cpu" | "requests.cpu" => (false, "cpu"),
+            "memory" | "requests.memory" => (false, "memory"),
+            "limits.cpu" => (true, "cpu"),
+            "limits.memory" => (true, "memory"),
+            _ => return None,
+        };
+        let amounts = pod.spec.as_ref()?.containers.iter().filter_map(|container| {
+            let resources = container.resources.as_ref()?;
+            let stated = if limits { &resources.limits } else { &resources.requests };
+            self.amount(&stated.as_ref()?.get(name)?.0)
+        });
+        Some(amounts.fold(0, u64::saturating_add))
+    }
+}
+
+/// Pods that the workload still lacks, at least one.
+fn lacking(workload: &Workload<'_>) -> u64 {
+    u64::try_from(workload.desired.unwrap_or(1))
+        .unwrap_or(1)
+        .saturating_sub(workload.pods.iter().filter(|pod| !pod.is_over()).count() as u64)
+        .max(1)
+}
+
+/// What is refused would fit, were it not for the runs of a CronJob that hold the quota now.
+fn taken(view: &View<'_>, workload: &Workload<'_>, exceeded: &Exceeded<'_>, refusal: &Refusal<'_>) -> Option<Finding> {
+    if !workload.is_service() {
+        return None;
+    }
+    let limit = exceeded.amount(&exceeded.limit)?;
+    let used = exceeded.amount(&exceeded.used)?;
+    let wanted = exceeded.amount(&exceeded.each)?.saturating_mul(lacking(workload));
+    let (cron, held) = view
+        .facts
+        .workloads
+        .iter()
+        .filter(|other| other.name.kind == "CronJob" && other.namespace() == workload.namespace())
+        .filter_map(|other| {
+            let pods = other.pods.iter().filter(|pod| !pod.is_over());
+            let held: Option<u64> = pods.map(|pod| exceeded.held_by(pod.pod)).sum();
+            Some((other, held.filter(|held| *held > 0)?))
+        })
+        .max_by_key(|(_, held)| *held)?;
+    if used.saturating_sub(held).saturating_add(wanted) > limit {
+        return None;
+    }
+    let spec = view.facts.case.get::<CronJob>(&cron.name.name)?.spec.as_ref()?;
+    let runs = cron.pods.iter().filter(|pod| !pod.is_over()).count();
+    let object = ObjectName::namespaced("ResourceQuota", workload.namespace(), exceeded.quota);
+    let entry = view.facts.case.entry(&object);
+    let shown = if exceeded.resource.contains("memory") {
+        quantity::show_bytes(held)
+    } else if exceeded.resource.contains("cpu") {
+        format!("{held}m")
+    } else {
+        held.to_string()
     };
-    let first = pairs(requested).into_iter().next().unwrap_or_default();
-    let find = |text: &str| {
-        pairs(text)
-            .into_iter()
-            .find(|(key, _)| *key == first.0)
-            .map(|(_, value)| value)
-            .unwrap_or_default()
-    };
-    let (used, limit) = (find(used), find(limited));
+    Some(
+        claim(
+            "CronJobTakesQuota",
+            &cron.name,
+            Depth::Fault,
+            Basis::Stated,
+            1 + u8::from(entry.is_some()),
+        )
+        .says(format!(
+            "{} takes the quota that {} needs: its running pods ({runs}) hold {shown} of the {} of {} that ResourceQuota {} allows (schedule {}, concurrencyPolicy {}), so pods of {} are refused, which request {} each and would fit without them",
+            cron.name,
+            workload.name,
+            exceeded.limit,
+            exceeded.resource,
+            exceeded.quota,
+            spec.schedule,
+            spec.concurrency_policy.as_deref().unwrap_or("Allow"),
+            workload.name,
+            exceeded.each
+        ))
+        .cites(
+            [refusal.evidence, workload.evidence, cron.evidence]
+                .into_iter()
+                .chain(cron.pods.iter().take(1).map(|pod| pod.evidence))
+                .chain(entry.map(|entry| entry.evidence.as_str())),
+        )
+        .affects([workload.name.clone()])
+        .since(refusal.first)
+        .remedy(Remedy::SuspendCronJob {
+            cron_job: cron.name.clone(),
+        })
+        .long_term(format!(
+            "set concurrencyPolicy of {} to Forbid and an activeDeadlineSeconds, and agree on a quota that holds a run of it beside {}",
+            cron.name, workload.name
+        ))
+        .done(),
+    )
+}
+
+fn quota(view: &View<'_>, workload: &Workload<'_>, exceeded: &Exceeded<'_>, refusal: &Refusal<'_>) -> Finding {
+    let name = exceeded.quota;
+    let first = (&exceeded.resource, &exceeded.each);
+    let (used, limit) = (exceeded.used.clone(), exceeded.limit.clone());
     let object = ObjectName::namespaced("ResourceQuota", workload.namespace(), name);
     let entry = view.facts.case.entry(&object);
     let hard = view
         .facts
         .case
         .get::<ResourceQuota>(name)
-        .and_then(|quota| quota.spec.as_ref()?.hard.as_ref()?.get(&first.0).map(|q| q.0.clone()));
-    let missing = u64::try_from(workload.desired.unwrap_or(1))
-        .unwrap_or(1)
-        .saturating_sub(workload.pods.iter().filter(|pod| !pod.is_over()).count() as u64)
-        .max(1);
-    let to = if first.0.contains("memory") || first.0.contains("storage") {
-        quantity::bytes(&used)
-            .zip(quantity::bytes(&first.1))
-            .map(|(used, one)| quantity::show_bytes(used.saturating_add(one.saturating_mul(missing))))
-    } else if first.0.contains("cpu") {
-        quantity::cpu_millis(&used)
-            .zip(quantity::cpu_millis(&first.1))
-            .map(|(used, one)| format!("{}m", used.saturating_add(one.saturating_mul(missing))))
-    } else {
-        used.parse::<u64>()
-            .ok()
-            .zip(first.1.parse::<u64>().ok())
-            .map(|(used, one)| used.saturating_add(one.saturating_mul(missing)).to_string())
-    };
+        .and_then(|quota| quota.spec.as_ref()?.hard.as_ref()?.get(first.0).map(|q| q.0.clone()));
+    let to = exceeded
+        .amount(&used)
+        .zip(exceeded.amount(first.1))
+        .map(|(used, one)| used.saturating_add(one.saturating_mul(lacking(workload))))
+        .map(|sum| {
+            if first.0.contains("memory") || first.0.contains("storage") {
+                quantity::show_bytes(sum)
+            } else if first.0.contains("cpu") {
+                format!("{sum}m")
+            } else {
+                sum.to_string()
+            }
+        });
     claim("QuotaExceeded", &object, Depth::Fault, Basis::Stated, 1 + u8::from(entry.is_some()))
         .says(format!(
             "ResourceQuota {name} is used up: pods of {} are refused, because {} is limited to {limit}, {used} are used and each pod requests {}",

@@ -480,6 +480,28 @@ fn scaled_to_nothing(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding
     let from = scaled
         .and_then(|(_, before)| before)
         .map_or(String::new(), |before| format!(", from {before}"));
+    // Made with 0 replicas and never changed: nothing shows that it ever ran, or how many of it should.
+    let from_the_start = scaled.is_none()
+        && view
+            .facts
+            .case
+            .entry(&workload.name)
+            .and_then(|entry| entry.object.metadata())
+            .is_some_and(|metadata| metadata.generation == Some(1));
+    let remedy = if from_the_start {
+        Remedy::Manual {
+            instruction: format!(
+                "say how many replicas {} should have: it was made with 0, and no evidence shows another number",
+                workload.name
+            ),
+        }
+    } else {
+        Remedy::ScaleUp {
+            workload: workload.name.clone(),
+            from: 0,
+            to: before,
+        }
+    };
     Some(
         claim(
             "ScaledToZero",
@@ -499,11 +521,7 @@ fn scaled_to_nothing(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding
                 .chain(service.map(|service| service.evidence)),
         )
         .since(scaled.and_then(|(event, _)| event.last))
-        .remedy(Remedy::ScaleUp {
-            workload: workload.name.clone(),
-            from: 0,
-            to: before,
-        })
+        .remedy(remedy)
         .done(),
     )
 }

@@ -179,7 +179,7 @@ fn init_container(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
                         .done(),
                 );
             }
-            Destination::OtherNamespace(_) | Destination::Outside(_) => {}
+            Destination::OtherNamespace(_) | Destination::Unread(_) | Destination::Outside(_) => {}
         }
     }
     Some(
@@ -365,6 +365,57 @@ fn paused(view: &View<'_>) -> Vec<Finding> {
         .collect()
 }
 
+/// Who wants to evict a pod of the budget and is refused, by its own log's last lines; and that log.
+fn held<'v>(view: &'v View<'_>, selected: impl Fn(&PodFacts<'_>) -> bool) -> Option<(ObjectName, &'v str)> {
+    let pods: Vec<&str> = view
+        .facts
+        .workloads
+        .iter()
+        .flat_map(|workload| &workload.pods)
+        .filter(|pod| !pod.is_over() && selected(pod))
+        .map(|pod| pod.name.name.as_str())
+        .collect();
+    view.facts
+        .case
+        .logs()
+        .iter()
+        .filter(|log| !log.previous)
+        .find_map(|log| {
+            let refused = log
+                .lines
+                .iter()
+                .rev()
+                .take(20)
+                .filter(|line| {
+                    line.text.contains("disruption budget") && pods.iter().any(|pod| line.text.contains(pod))
+                })
+                .count();
+            let who = view.facts.workload(&log.pod)?;
+            (refused >= 2).then(|| (who.name.clone(), log.evidence.as_str()))
+        })
+}
+
+/// One more pod would let one go, where a second may run beside the first: no claim of its own, no strategy that forbids two.
+fn one_more(view: &View<'_>, name: &ObjectName) -> Option<Remedy> {
+    let workload = view.facts.workload(name)?;
+    let spec = view.facts.case.get::<Deployment>(&name.name)?.spec.as_ref()?;
+    let recreates = spec
+        .strategy
+        .as_ref()
+        .is_some_and(|strategy| strategy.type_.as_deref() == Some("Recreate"));
+    let claims = workload
+        .pod_spec()?
+        .volumes
+        .iter()
+        .flatten()
+        .any(|volume| volume.persistent_volume_claim.is_some());
+    (name.kind == "Deployment" && workload.desired == Some(1) && !recreates && !claims).then(|| Remedy::ScaleUp {
+        workload: name.clone(),
+        from: 1,
+        to: 2,
+    })
+}
+
 fn budgets(view: &View<'_>) -> Vec<Finding> {
     let cordoned: Vec<(&ObjectName, &str)> = view
         .facts
@@ -395,6 +446,7 @@ fn budgets(view: &View<'_>) -> Vec<Finding> {
                 .as_ref()
                 .is_some_and(|selector| crate::diagnosis::facts::matches(selector, pod.pod.metadata.labels.as_ref()))
         };
+        let held = held(view, selected);
         // A node that is being drained, and still runs pods that the budget holds.
         let drained = cordoned.iter().find(|(node, _)| {
             view.facts
@@ -406,7 +458,7 @@ fn budgets(view: &View<'_>) -> Vec<Finding> {
                         && selected(pod)
                 })
         });
-        if view.facts.case.target() != Some(name) && refused.is_none() && drained.is_none() {
+        if view.facts.case.target() != Some(name) && refused.is_none() && drained.is_none() && held.is_none() {
             continue;
         }
         let show = |value: &IntOrString| match value {
@@ -430,33 +482,39 @@ fn budgets(view: &View<'_>) -> Vec<Finding> {
             .filter(|workload| workload.pods.first().is_some_and(selected))
             .map(|workload| workload.name.clone())
             .collect();
+        let one_more = budgeted
+            .first()
+            .filter(|_| to.is_none() && budgeted.len() == 1)
+            .and_then(|only| one_more(view, only));
         found.push(
             claim(
                 "BudgetBlocksDisruption",
                 name,
                 Depth::Fault,
                 Basis::Stated,
-                1 + u8::from(refused.is_some() || drained.is_some()),
+                1 + u8::from(refused.is_some() || drained.is_some() || held.is_some()),
             )
             .says(format!(
-                "{name} lets no pod go: {field} is {value} and {} of {} pods are healthy, so drains and evictions wait{}",
+                "{name} lets no pod go: {field} is {value} and {} of {} pods are healthy, so drains and evictions wait{}{}",
                 status.current_healthy,
                 status.expected_pods,
-                drained.map_or(String::new(), |(node, _)| format!("; {node} is cordoned and still runs some"))
+                drained.map_or(String::new(), |(node, _)| format!("; {node} is cordoned and still runs some")),
+                held.as_ref().map_or(String::new(), |(who, _)| format!("; {who} is refused again and again"))
             ))
             .cites(
                 [evidence]
                     .into_iter()
                     .chain(refused.map(|event| event.evidence.as_str()))
-                    .chain(drained.map(|(_, id)| *id)),
+                    .chain(drained.map(|(_, id)| *id))
+                    .chain(held.as_ref().map(|(_, id)| *id)),
             )
-            .affects(budgeted)
-            .remedy(Remedy::DisruptionBudget {
+            .affects(budgeted.into_iter().chain(held.as_ref().map(|(who, _)| who.clone())))
+            .remedy(one_more.unwrap_or_else(|| Remedy::DisruptionBudget {
                 budget: name.clone(),
                 field: field.to_owned(),
                 from: value,
                 to,
-            })
+            }))
             .done(),
         );
     }
