@@ -28,7 +28,7 @@ static MUST_SPECIFY: LazyLock<Option<Regex>> =
 
 /// The Service that serves a webhook, and its namespace, in the API server's message.
 static WEBHOOK: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"failed calling webhook .{0,300}?https://([a-z0-9-]+)\.([a-z0-9-]+)\.svc"#).ok());
+    LazyLock::new(|| Regex::new(r"failed calling webhook .{0,300}?https://([a-z0-9-]+)\.([a-z0-9-]+)\.svc").ok());
 
 /// What this analyzer can claim.
 pub(super) const CAUSES: &[KnownCause] = &[
