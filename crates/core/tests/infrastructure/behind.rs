@@ -215,7 +215,7 @@ fn a_drain_that_a_budget_holds_needs_one_more_pod() {
     let cause = budget(drain(&HELD.repeat(4), json!({})), 1).expect(
         ("Job", "drain"),
         "BudgetBlocksDisruption",
-        &object,
+        object,
         &["minAvailable"],
     );
     assert!(
@@ -248,12 +248,8 @@ fn suspended(line: &str, ready: bool, suspend: bool) -> Case {
 #[test]
 fn a_program_that_waits_for_a_suspended_cron_job_names_it() {
     let line = "ERROR prices are too old, not ready until load-prices has run\n";
-    let cause = suspended(line, false, true).expect(
-        SHOP,
-        "CronJobSuspended",
-        &format!("CronJob/load-prices"),
-        &["suspended", "shop"],
-    );
+    let cause =
+        suspended(line, false, true).expect(SHOP, "CronJobSuspended", "CronJob/load-prices", &["suspended", "shop"]);
     assert!(matches!(cause.remedy, Some(Remedy::ResumeCronJob { .. })));
     for other in [
         suspended("ERROR cache is cold, not ready\n", false, true),
