@@ -5,6 +5,7 @@
 use k8s_openapi::api::core::v1::Node;
 
 use super::{KnownCause, View, claim, known};
+use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::text::clip;
@@ -24,6 +25,16 @@ pub(super) const CAUSES: &[KnownCause] = &[
         "A pod at its own limit.",
     ),
 ];
+
+/// Nodes that take no new pods because a person or a program said so, each with its evidence.
+pub(super) fn cordoned<'v>(view: &'v View<'_>) -> Vec<(&'v ObjectName, &'v str)> {
+    view.facts
+        .case
+        .all::<Node>()
+        .filter(|(_, node, _)| node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true)))
+        .map(|(name, _, id)| (name, id))
+        .collect()
+}
 
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {

@@ -6,13 +6,13 @@
 use std::sync::LazyLock;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Container, Node};
+use k8s_openapi::api::core::v1::Container;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use k8s_openapi::jiff::SignedDuration;
 use regex::Regex;
 
-use super::{KnownCause, View, claim, known};
+use super::{KnownCause, View, claim, known, nodes};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended, waiting};
@@ -417,13 +417,7 @@ fn one_more(view: &View<'_>, name: &ObjectName) -> Option<Remedy> {
 }
 
 fn budgets(view: &View<'_>) -> Vec<Finding> {
-    let cordoned: Vec<(&ObjectName, &str)> = view
-        .facts
-        .case
-        .all::<Node>()
-        .filter(|(_, node, _)| node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true)))
-        .map(|(name, _, id)| (name, id))
-        .collect();
+    let cordoned = nodes::cordoned(view);
     let mut found = Vec::new();
     for (name, budget, evidence) in view.facts.case.all::<PodDisruptionBudget>() {
         let (Some(spec), Some(status)) = (&budget.spec, &budget.status) else {

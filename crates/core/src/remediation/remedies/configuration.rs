@@ -60,12 +60,7 @@ impl Planning<'_> {
                 let known = self.known(
                     to.as_ref(),
                     &format!("{workload} refers to ConfigMap {shown}, which does not exist"),
-                    &format!(
-                        "kubectl edit {}/{} -n {}",
-                        workload.kind.to_lowercase(),
-                        workload.name,
-                        self.reach.namespace
-                    ),
+                    &self.by_hand("edit", workload),
                 )?;
                 self.config_map_reference(workload, config_map, key.as_deref(), known)
             }

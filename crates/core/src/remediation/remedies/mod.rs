@@ -230,6 +230,16 @@ impl Planning<'_> {
         }
     }
 
+    /// How a person would change it by hand: `kubectl VERB KIND/NAME -n NAMESPACE`.
+    fn by_hand(&self, verb: &str, object: &ObjectName) -> String {
+        format!(
+            "kubectl {verb} {}/{} -n {}",
+            object.kind.to_lowercase(),
+            object.name,
+            self.reach.namespace
+        )
+    }
+
     fn entry(&self, name: &ObjectName) -> Result<&Entry, String> {
         let foreign = match &name.namespace {
             Some(namespace) => *namespace != self.reach.namespace,

@@ -24,10 +24,8 @@ impl Planning<'_> {
                     to.as_ref(),
                     &format!("{} needs {name}", container.workload),
                     &format!(
-                        "kubectl set env {}/{} -n {} -c {} {name}=…",
-                        container.workload.kind.to_lowercase(),
-                        container.workload.name,
-                        self.reach.namespace,
+                        "{} -c {} {name}=…",
+                        self.by_hand("set env", &container.workload),
                         container.container
                     ),
                 )?;
@@ -65,12 +63,7 @@ impl Planning<'_> {
                 let known = self.known(
                     to.as_ref(),
                     &format!("{field} of the {probe} of {} does not fit", container.container),
-                    &format!(
-                        "kubectl edit {}/{} -n {}",
-                        container.workload.kind.to_lowercase(),
-                        container.workload.name,
-                        self.reach.namespace
-                    ),
+                    &self.by_hand("edit", &container.workload),
                 )?;
                 let (place, _) = self.container(container)?;
                 let change = Change::PatchProbe {
@@ -92,10 +85,8 @@ impl Planning<'_> {
                     to.as_ref(),
                     &format!("the image {from} of {} cannot be used", container.workload),
                     &format!(
-                        "kubectl set image {}/{} -n {} {}=…",
-                        container.workload.kind.to_lowercase(),
-                        container.workload.name,
-                        self.reach.namespace,
+                        "{} {}=…",
+                        self.by_hand("set image", &container.workload),
                         container.container
                     ),
                 )?;

@@ -2,8 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Node, PersistentVolume};
 
-use super::super::{Claim, View};
-use crate::api::ObjectName;
+use super::super::{Claim, View, nodes};
 use crate::diagnosis::facts::{PodFacts, Workload};
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::quantity;
@@ -339,13 +338,7 @@ pub(super) fn taints(
 }
 
 pub(super) fn cordoned(view: &View<'_>, pods: &str, fault: &Claim) -> Finding {
-    let nodes: Vec<(&ObjectName, &str)> = view
-        .facts
-        .case
-        .all::<Node>()
-        .filter(|(_, node, _)| node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true)))
-        .map(|(name, _, id)| (name, id))
-        .collect();
+    let nodes = nodes::cordoned(view);
     let names: Vec<String> = nodes.iter().map(|(name, _)| name.name.clone()).collect();
     let mut done = fault
         .clone()
