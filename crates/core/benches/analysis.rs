@@ -2,6 +2,9 @@
 //! diagnosis. Generated data with one real fault. `make bench-analysis`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
+#[path = "../tests/common/mod.rs"]
+mod common;
+
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command as Process;
@@ -9,11 +12,10 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use firewatch_core::api::Role;
 use firewatch_core::diagnosis::recording::{Header, Recording, VERSION};
 use firewatch_core::diagnosis::{CaseFile, Verdict, diagnose, questions};
 use firewatch_core::sandbox::command::{Command, Resource, Scope};
-use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
+use firewatch_core::sandbox::evidence::Evidence;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -24,18 +26,7 @@ const SIZES: [usize; 3] = [50, 500, 5000];
 const EACH: usize = 10;
 
 fn evidence(id: usize, command: Command, output: String) -> Evidence {
-    Evidence {
-        id: format!("E{id}"),
-        agent: Role::SreInvestigator,
-        command,
-        argv: Vec::new(),
-        state: EvidenceState::Complete,
-        exit_code: Some(0),
-        duration_ms: 1,
-        collected_at: NOW.parse().unwrap(),
-        output,
-        sha256: String::new(),
-    }
+    common::evidence(id, NOW.parse().unwrap(), command, output)
 }
 
 fn metadata(name: &str, app: &str, owner: Option<(&str, &str)>) -> Value {

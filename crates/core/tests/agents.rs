@@ -43,17 +43,11 @@ fn drive(name: &str, namespace: &str, target: &str) -> (CaseFile, Vec<AgentRepor
         });
         for (agent, command) in wanted {
             let known = common::answer(&recording, &command);
+            let (state, output) = known.unwrap_or((EvidenceState::NotFound, String::new()));
             let evidence = Evidence {
-                id: format!("E{}", asked.len() + 1),
                 agent,
-                command: command.clone(),
-                argv: Vec::new(),
-                state: known.as_ref().map_or(EvidenceState::NotFound, |(state, _)| *state),
-                exit_code: Some(0),
-                duration_ms: 1,
-                collected_at: now,
-                output: known.map_or(String::new(), |(_, output)| output),
-                sha256: String::new(),
+                state,
+                ..common::evidence(asked.len() + 1, now, command.clone(), output)
             };
             case.add(&evidence);
             asked.push(command);

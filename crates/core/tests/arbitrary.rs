@@ -1,34 +1,25 @@
 //! Anything may come out of a cluster: the case file and every analyzer bear it, without panic and in bounded time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use firewatch_core::api::{ObjectName, Role};
+mod common;
+
+use firewatch_core::api::ObjectName;
 use firewatch_core::diagnosis::{CaseFile, diagnose, logs};
-use firewatch_core::sandbox::command::{Command, Scope};
+use firewatch_core::sandbox::command::Command;
 use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn evidence(id: usize, command: Command, output: String, state: EvidenceState) -> Evidence {
     Evidence {
-        id: format!("E{id}"),
-        agent: Role::SreInvestigator,
-        command,
-        argv: Vec::new(),
         state,
         exit_code: None,
-        duration_ms: 0,
-        collected_at: "2026-03-01T12:00:00Z".parse().unwrap(),
-        output,
-        sha256: String::new(),
+        ..common::evidence(id, "2026-03-01T12:00:00Z".parse().unwrap(), command, output)
     }
 }
 
 fn get() -> Command {
-    Command::Get {
-        resources: firewatch_core::diagnosis::questions::NAMESPACE_KINDS.to_vec(),
-        scope: Scope::Namespace("n".into()),
-        name: None,
-    }
+    common::namespace_lists("n")
 }
 
 /// JSON of any shape.

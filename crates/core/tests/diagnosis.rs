@@ -8,7 +8,9 @@
     clippy::similar_names
 )]
 
-use firewatch_core::api::{ObjectName, Role};
+mod common;
+
+use firewatch_core::api::ObjectName;
 use firewatch_core::diagnosis::analyzers::ALL;
 use firewatch_core::diagnosis::questions::{CLUSTER_KINDS, NAMESPACE_KINDS};
 use firewatch_core::diagnosis::{CaseFile, Diagnosis, Finding, Remedy, Verdict, diagnose};
@@ -61,16 +63,8 @@ impl Case {
         let mut list = Vec::new();
         let mut add = |command: Command, output: String, state: EvidenceState| {
             list.push(Evidence {
-                id: format!("E{}", list.len() + 1),
-                agent: Role::SreInvestigator,
-                command,
-                argv: Vec::new(),
                 state,
-                exit_code: Some(0),
-                duration_ms: 1,
-                collected_at: now,
-                output,
-                sha256: String::new(),
+                ..common::evidence(list.len() + 1, now, command, output)
             });
         };
         let state = if self.incomplete {

@@ -1,13 +1,15 @@
 //! What a cluster may hold and nobody expects: each is borne without a panic, without a guess, and in bounded time.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
 use std::time::{Duration, Instant};
 
-use firewatch_core::api::{ObjectName, Role};
+use firewatch_core::api::ObjectName;
 use firewatch_core::diagnosis::recording::Recording;
 use firewatch_core::diagnosis::{CaseFile, Diagnosis, Verdict, diagnose, logs, questions, standing};
-use firewatch_core::sandbox::command::{Command, Scope};
-use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
+use firewatch_core::sandbox::command::Command;
+use firewatch_core::sandbox::evidence::Evidence;
 use k8s_openapi::jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -20,26 +22,11 @@ fn now() -> Timestamp {
 }
 
 fn evidence(id: usize, command: Command, output: String) -> Evidence {
-    Evidence {
-        id: format!("E{id}"),
-        agent: Role::SreInvestigator,
-        command,
-        argv: Vec::new(),
-        state: EvidenceState::Complete,
-        exit_code: Some(0),
-        duration_ms: 0,
-        collected_at: now(),
-        output,
-        sha256: String::new(),
-    }
+    common::evidence(id, now(), command, output)
 }
 
 fn get() -> Command {
-    Command::Get {
-        resources: questions::NAMESPACE_KINDS.to_vec(),
-        scope: Scope::Namespace("n".into()),
-        name: None,
-    }
+    common::namespace_lists("n")
 }
 
 fn log_of(pod: &str) -> Command {

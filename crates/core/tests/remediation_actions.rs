@@ -1,24 +1,15 @@
 //! What each action of the catalogue renders to, what takes it back, and what is refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
+use common::{UID, target};
 use firewatch_core::api::{ActionParameters, ActionTarget, ActionType, PlannedAction, Risk};
 use firewatch_core::remediation::action::catalogue;
 use firewatch_core::remediation::change::{EnvPlace, RefPlace, Section, ServiceField};
 use firewatch_core::remediation::{Action, ActionError, Change, Container, Standing, assess};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-const UID: &str = "7c1fd9e2-3f5c-4a55-9c43-0d1b2f1c8a11";
-
-fn target(api_version: &str, kind: &str) -> ActionTarget {
-    ActionTarget {
-        api_version: api_version.into(),
-        kind: kind.into(),
-        namespace: (kind != "Node").then(|| "shop".into()),
-        name: "checkout".into(),
-        uid: UID.into(),
-    }
-}
 
 fn container() -> Container {
     Container {

@@ -2,22 +2,20 @@
 //! refused where the ground has moved, and never carries a credential.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use firewatch_core::api::{ActionTarget, ObjectName, Role};
+mod common;
+
+use common::{UID, target};
+use firewatch_core::api::ObjectName;
 use firewatch_core::diagnosis::CaseFile;
-use firewatch_core::diagnosis::questions::NAMESPACE_KINDS;
 use firewatch_core::diagnosis::remedy::{ContainerRef, KnownValue, Remedy};
 use firewatch_core::remediation::action::catalogue;
 use firewatch_core::remediation::change::{EnvPlace, RefPlace, Section, ServiceField};
 use firewatch_core::remediation::remedies::{Nodes, Proposal, Reach, propose};
 use firewatch_core::remediation::render::Operation;
 use firewatch_core::remediation::{Action, ActionError, Change, Container, Standing};
-use firewatch_core::sandbox::command::{Command, Scope};
-use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
-
-const UID: &str = "7c1fd9e2-3f5c-4a55-9c43-0d1b2f1c8a11";
 
 /// An action, and an object that stands as it was observed.
 type Ground = (Action, Value);
@@ -60,16 +58,6 @@ fn apply(object: &Value, operations: &[Operation]) -> Result<Value, String> {
         }
     }
     Ok(now)
-}
-
-fn target(api_version: &str, kind: &str) -> ActionTarget {
-    ActionTarget {
-        api_version: api_version.into(),
-        kind: kind.into(),
-        namespace: (kind != "Node").then(|| "shop".into()),
-        name: "checkout".into(),
-        uid: UID.into(),
-    }
 }
 
 fn object(spec: &Value) -> Value {
@@ -490,30 +478,15 @@ proptest! {
 /// A Deployment and its ConfigMap, with this key in it or not.
 fn case(key: &str, held: Option<&str>) -> CaseFile {
     let data = held.map_or_else(|| json!({"OTHER": "1"}), |value| json!({key: value}));
-    let list = json!({"kind": "List", "items": [
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "shop", "uid": "u1"}, "data": data},
-        {"apiVersion": "apps/v1", "kind": "Deployment",
+    common::case_of(
+        "shop",
+        &[
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "shop", "uid": "u1"}, "data": data}),
+            json!({"apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": "checkout", "namespace": "shop", "uid": "u2", "generation": 1},
-            "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "app", "image": "app"}]}}}},
-    ]});
-    let now = "2026-03-01T12:00:00Z".parse().unwrap();
-    let evidence = Evidence {
-        id: "E1".into(),
-        agent: Role::SreInvestigator,
-        command: Command::Get {
-            resources: NAMESPACE_KINDS.to_vec(),
-            scope: Scope::Namespace("shop".into()),
-            name: None,
-        },
-        argv: Vec::new(),
-        state: EvidenceState::Complete,
-        exit_code: Some(0),
-        duration_ms: 0,
-        collected_at: now,
-        output: list.to_string(),
-        sha256: String::new(),
-    };
-    CaseFile::from_evidence("shop", None, now, &[evidence])
+            "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "app", "image": "app"}]}}}}),
+        ],
+    )
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! What each remedy comes to: exact actions where evidence fixes the value, and else the sentence that says what a person must do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use firewatch_core::api::{ActionType, ObjectName, Role};
+mod common;
+
+use firewatch_core::api::{ActionType, ObjectName};
 use firewatch_core::diagnosis::remedy::{ContainerRef, KnownValue, Probe, Remedy};
-use firewatch_core::diagnosis::{CaseFile, Depth, Diagnosis, Finding, RootCause, diagnose, questions};
+use firewatch_core::diagnosis::{CaseFile, Depth, Diagnosis, Finding, RootCause, diagnose};
 use firewatch_core::remediation::plan::{PlanningContext, plan};
 use firewatch_core::remediation::remedies::{Nodes, Proposal, Reach, propose};
 use firewatch_core::remediation::{Action, effects};
-use firewatch_core::sandbox::command::{Command, Scope};
-use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
 use serde_json::{Value, json};
 
 fn case(objects: &[Value]) -> CaseFile {
@@ -20,24 +20,7 @@ fn case(objects: &[Value]) -> CaseFile {
             object["metadata"]["namespace"] = json!("shop");
         }
     }
-    let now = "2026-03-01T12:00:00Z".parse().unwrap();
-    let evidence = Evidence {
-        id: "E1".into(),
-        agent: Role::SreInvestigator,
-        command: Command::Get {
-            resources: questions::NAMESPACE_KINDS.to_vec(),
-            scope: Scope::Namespace("shop".into()),
-            name: None,
-        },
-        argv: Vec::new(),
-        state: EvidenceState::Complete,
-        exit_code: Some(0),
-        duration_ms: 0,
-        collected_at: now,
-        output: json!({"kind": "List", "items": objects}).to_string(),
-        sha256: String::new(),
-    };
-    CaseFile::from_evidence("shop", None, now, &[evidence])
+    common::case_of("shop", &objects)
 }
 
 fn deployment(spec: &Value) -> Value {

@@ -1,4 +1,4 @@
-//! Recordings of the scenarios, for every test that reads them again.
+//! What several test programs read: recordings of the scenarios, and evidence made by hand.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -9,10 +9,64 @@
 
 use std::path::{Path, PathBuf};
 
+use firewatch_core::api::{ActionTarget, Role};
 use firewatch_core::diagnosis::recording::{FILE, Recording};
-use firewatch_core::diagnosis::{CaseFile, Diagnosis, diagnose};
-use firewatch_core::sandbox::command::Command;
+use firewatch_core::diagnosis::{CaseFile, Diagnosis, diagnose, questions};
+use firewatch_core::sandbox::command::{Command, Scope};
 use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// A whole answer that the SRE Investigator got to a command.
+pub fn evidence(id: usize, at: Timestamp, command: Command, output: String) -> Evidence {
+    Evidence {
+        id: format!("E{id}"),
+        agent: Role::SreInvestigator,
+        command,
+        argv: Vec::new(),
+        state: EvidenceState::Complete,
+        exit_code: Some(0),
+        duration_ms: 1,
+        collected_at: at,
+        output,
+        sha256: String::new(),
+    }
+}
+
+/// The question for everything that is listed of a namespace.
+pub fn namespace_lists(namespace: &str) -> Command {
+    Command::Get {
+        resources: questions::NAMESPACE_KINDS.to_vec(),
+        scope: Scope::Namespace(namespace.into()),
+        name: None,
+    }
+}
+
+/// A case of these objects alone, all of them listed at once.
+pub fn case_of(namespace: &str, objects: &[Value]) -> CaseFile {
+    let now = "2026-03-01T12:00:00Z".parse().unwrap();
+    let list = json!({"kind": "List", "items": objects}).to_string();
+    CaseFile::from_evidence(
+        namespace,
+        None,
+        now,
+        &[evidence(1, now, namespace_lists(namespace), list)],
+    )
+}
+
+/// The uid of every action's target.
+pub const UID: &str = "7c1fd9e2-3f5c-4a55-9c43-0d1b2f1c8a11";
+
+/// An action's target of this kind.
+pub fn target(api_version: &str, kind: &str) -> ActionTarget {
+    ActionTarget {
+        api_version: api_version.into(),
+        kind: kind.into(),
+        namespace: (kind != "Node").then(|| "shop".into()),
+        name: "checkout".into(),
+        uid: UID.into(),
+    }
+}
 
 fn scenarios() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")

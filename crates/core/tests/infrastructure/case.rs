@@ -1,12 +1,14 @@
 //! A namespace in the making: objects, events and logs in the form in which a cluster shows them.
 
-use firewatch_core::api::{ObjectName, Role};
+use firewatch_core::api::ObjectName;
 use firewatch_core::diagnosis::analyzers::ALL;
 use firewatch_core::diagnosis::questions::{CLUSTER_KINDS, NAMESPACE_KINDS};
 use firewatch_core::diagnosis::{CaseFile, Diagnosis, Finding, Verdict, diagnose};
 use firewatch_core::sandbox::command::{Command, Resource, Scope};
-use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
+use firewatch_core::sandbox::evidence::Evidence;
 use serde_json::{Value, json};
+
+use crate::common;
 
 pub const NS: &str = "market";
 pub const NOW: &str = "2026-05-04T10:00:00Z";
@@ -93,18 +95,7 @@ impl Case {
     pub fn evidence(&self) -> Vec<Evidence> {
         let mut list = Vec::new();
         let mut add = |command: Command, output: String| {
-            list.push(Evidence {
-                id: format!("E{}", list.len() + 1),
-                agent: Role::SreInvestigator,
-                command,
-                argv: Vec::new(),
-                state: EvidenceState::Complete,
-                exit_code: Some(0),
-                duration_ms: 1,
-                collected_at: NOW.parse().unwrap(),
-                output,
-                sha256: String::new(),
-            });
+            list.push(common::evidence(list.len() + 1, NOW.parse().unwrap(), command, output));
         };
         let items = |objects: &[Value]| json!({"kind": "List", "items": objects}).to_string();
         let get = |resources: &[Resource], scope| Command::Get {

@@ -12,6 +12,8 @@
 
 mod behind;
 mod case;
+#[path = "../common/mod.rs"]
+mod common;
 mod configuration;
 mod healthy;
 mod incidents;
