@@ -2,7 +2,8 @@
 
 use firewatch_core::api::{ApprovalState, Outcome, Phase};
 
-use crate::world::{Place, kubectl, must, shared};
+use crate::ground::executes;
+use crate::world::{Place, must, shared};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rejected_plan_changes_nothing_and_is_not_asked_again() {
@@ -51,8 +52,8 @@ async fn an_approval_of_an_older_plan_does_not_execute_the_newer_one() {
     assert_eq!(newer.status.as_ref().unwrap().plan.as_ref().unwrap().revision, 2);
     // The older one can still be patched; it leads nowhere.
     let _ = place.decides(&older, "Approved");
-    let (_, executor) = executes(&place, &older);
-    assert!(executor.contains("Superseded"), "{executor}");
+    let executor = executes(&place.namespace, &older);
+    assert!(executor.detail.contains("Superseded"), "{executor:?}");
     assert_eq!(place.settings(), before);
     must(&[
         "-n",
@@ -69,75 +70,4 @@ async fn an_approval_of_an_older_plan_does_not_execute_the_newer_one() {
     assert_eq!(place.settings(), before);
     place.ends().await;
     drop(world);
-}
-
-/// Makes the executor's Job by hand, as an operator that was taken over would, with the operator's own rights.
-pub fn executes(place: &Place, approval: &str) -> (bool, String) {
-    let uid = must(&[
-        "-n",
-        &place.namespace,
-        "get",
-        "rap",
-        approval,
-        "-o",
-        "jsonpath={.metadata.uid}",
-    ]);
-    let image = must(&[
-        "-n",
-        "firewatch-system",
-        "get",
-        "deployment",
-        "firewatch",
-        "-o",
-        "jsonpath={.spec.template.spec.containers[0].env[?(@.name=='FIREWATCH_SANDBOX_IMAGE')].value}",
-    ]);
-    let name = format!("fw-byhand-{}", uid.chars().take(8).collect::<String>());
-    let job = firewatch_core::sandbox::job::build(&firewatch_core::sandbox::job::JobPlan {
-        name: name.clone(),
-        namespace: "firewatch-sandbox".into(),
-        image,
-        incident_uid: uid.clone(),
-        incident: format!("{}/by-hand", place.namespace),
-        work: firewatch_core::sandbox::job::Work::Approval {
-            rollback: false,
-            namespace: place.namespace.clone(),
-            name: approval.to_owned(),
-            uid,
-        },
-    });
-    let (ok, said) = kubectl(
-        &[&crate::ground::OPERATOR, "-n", "firewatch-sandbox", "create", "-f", "-"],
-        Some(&serde_json::to_string(&job).unwrap()),
-    );
-    if !ok {
-        return (false, format!("Refused by admission: {said}"));
-    }
-    let (_, waited) = kubectl(
-        &[
-            "-n",
-            "firewatch-sandbox",
-            "wait",
-            "--for=jsonpath={.status.containerStatuses[0].state.terminated}",
-            "pod",
-            "-l",
-            &format!("batch.kubernetes.io/job-name={name}"),
-            "--timeout=60s",
-        ],
-        None,
-    );
-    let said = must(&[
-        "-n",
-        "firewatch-sandbox",
-        "get",
-        "pod",
-        "-l",
-        &format!("batch.kubernetes.io/job-name={name}"),
-        "-o",
-        "jsonpath={.items[0].status.containerStatuses[0].state.terminated}",
-    ]);
-    let _ = kubectl(
-        &["-n", "firewatch-sandbox", "delete", "job", &name, "--wait=false"],
-        None,
-    );
-    (true, format!("{said} {waited}"))
 }

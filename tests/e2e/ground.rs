@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::world::{kubectl, must};
+use crate::world::{data, kubectl, must, opts_in};
 
 /// The flag by which kubectl acts with a token of the operator's own ServiceAccount, as one who stole it would: nothing of the test's
 /// own identity goes along.
@@ -66,15 +66,7 @@ impl Ground {
         let id = Timestamp::now().as_millisecond() % 10_000_000;
         let namespace = format!("executor-{id}");
         must(&["create", "namespace", &namespace]);
-        must(&[
-            "-n",
-            &namespace,
-            "create",
-            "rolebinding",
-            "firewatch-remediation",
-            "--clusterrole=firewatch-remediation",
-            "--serviceaccount=firewatch-sandbox:remediation-executor",
-        ]);
+        opts_in(&namespace);
         Self::at(namespace)
     }
 
@@ -113,15 +105,7 @@ impl Ground {
     }
 
     pub fn data(&self, name: &str) -> String {
-        must(&[
-            "-n",
-            &self.namespace,
-            "get",
-            "configmap",
-            name,
-            "-o",
-            "jsonpath={.data}",
-        ])
+        data(&self.namespace, name)
     }
 
     pub fn add_key(&self, name: &str, uid: &str) -> Action {
@@ -319,6 +303,12 @@ impl Ground {
         ])
         .is_empty()
     }
+}
+
+/// Makes the executor's Job for an approval that was made elsewhere, as an operator that was taken over would.
+pub fn executes(namespace: &str, approval: &str) -> Ended {
+    let object = must(&["-n", namespace, "get", "rap", approval, "-o", "json"]);
+    Ground::at(namespace.to_owned()).execute(&serde_json::from_str(&object).unwrap(), false)
 }
 
 /// The operator, away; back at the end, whatever happens.

@@ -10,7 +10,7 @@ use firewatch_core::api::status::{ExecutionState, JobPurpose};
 use firewatch_core::api::{Claim, Outcome};
 use serde_json::json;
 
-use crate::decisions::executes;
+use crate::ground::executes;
 use crate::record;
 use crate::world::{Place, eventually, kubectl, must, shared};
 
@@ -206,8 +206,8 @@ async fn dies(name: &str, kill: impl Fn(&str, &Claim)) {
         .count();
     assert_eq!(executions, 1, "{shown}");
     // Another Job for the same approval finds it used, now that nothing holds it up.
-    let (_, again) = executes(&place, &approval);
-    assert!(again.contains("\"exitCode\":1"), "{again}");
+    let again = executes(&place.namespace, &approval);
+    assert_eq!(again.code, 1, "{again:?}");
     assert_eq!(
         claim_of(&place, &approval).as_ref(),
         Some(&claim),

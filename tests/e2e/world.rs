@@ -54,6 +54,32 @@ pub fn must(args: &[&str]) -> String {
     said
 }
 
+/// The executor's right to repair in this namespace, as the chart binds it.
+pub fn opts_in(namespace: &str) {
+    must(&[
+        "-n",
+        namespace,
+        "create",
+        "rolebinding",
+        "firewatch-remediation",
+        "--clusterrole=firewatch-remediation",
+        "--serviceaccount=firewatch-sandbox:remediation-executor",
+    ]);
+}
+
+/// What a ConfigMap holds.
+pub fn data(namespace: &str, config_map: &str) -> String {
+    must(&[
+        "-n",
+        namespace,
+        "get",
+        "configmap",
+        config_map,
+        "-o",
+        "jsonpath={.data}",
+    ])
+}
+
 /// A namespace of a test's own, in which approved plans may be executed. Deleted at the end.
 pub struct Place {
     pub cluster: Cluster,
@@ -71,15 +97,7 @@ impl Place {
         let namespace = format!("{name}-{id}");
         let cluster = Cluster::with_client(client, &namespace);
         apply::namespace(&cluster, &namespace).await.unwrap();
-        must(&[
-            "-n",
-            &namespace,
-            "create",
-            "rolebinding",
-            "firewatch-remediation",
-            "--clusterrole=firewatch-remediation",
-            "--serviceaccount=firewatch-sandbox:remediation-executor",
-        ]);
+        opts_in(&namespace);
         Self {
             cluster,
             namespace,
@@ -114,15 +132,7 @@ impl Place {
 
     /// The settings that the plan for the broken checkout would change.
     pub fn settings(&self) -> String {
-        must(&[
-            "-n",
-            &self.namespace,
-            "get",
-            "configmap",
-            "checkout-settings",
-            "-o",
-            "jsonpath={.data}",
-        ])
+        data(&self.namespace, "checkout-settings")
     }
 
     pub fn incidents(&self) -> Api<Incident> {
