@@ -99,8 +99,8 @@ impl CaseFile {
                 pod,
                 container,
                 previous,
-                ..
-            } => self.add_log(evidence, namespace, pod, container, *previous),
+                tail_lines,
+            } => self.add_log(evidence, namespace, pod, container, *previous, *tail_lines),
             Command::TopPods { namespace } => self.add_usage(evidence, namespace),
             _ => {}
         }
@@ -168,7 +168,7 @@ impl CaseFile {
         }
     }
 
-    fn add_log(&mut self, evidence: &Evidence, namespace: &str, pod: &str, container: &str, previous: bool) {
+    fn add_log(&mut self, evidence: &Evidence, namespace: &str, pod: &str, container: &str, previous: bool, tail: u32) {
         let readable = matches!(evidence.state, EvidenceState::Complete | EvidenceState::Truncated);
         // The kubelet answers so, with success, when the runtime has removed the container already.
         if !readable || evidence.output.starts_with("unable to retrieve container logs") {
@@ -178,13 +178,43 @@ impl CaseFile {
             pod: ObjectName::namespaced("Pod", namespace, pod),
             container: container.to_owned(),
             previous,
+            tail,
+            earlier: false,
             lines: evidence.output.lines().take(MAX_LINES).map(LogLine::read).collect(),
             read_at: evidence.collected_at,
             evidence: evidence.id.clone(),
         };
-        self.logs
-            .retain(|old| old.pod != record.pod || old.container != record.container || old.previous != previous);
+        let same_run =
+            |old: &LogRecord| old.pod == record.pod && old.container == record.container && old.previous == previous;
+        self.logs.retain(|old| !same_run(old) || old.tail != tail);
+        let (pod, container) = (record.pod.clone(), record.container.clone());
         self.logs.push(record);
+        self.part_windows(&pod, &container, previous);
+    }
+
+    /// Several windows of one run are kept as one: the shortest holds the last lines, a longer one what came before those.
+    fn part_windows(&mut self, pod: &ObjectName, container: &str, previous: bool) {
+        let mut windows: Vec<&mut LogRecord> = self
+            .logs
+            .iter_mut()
+            .filter(|log| log.pod == *pod && log.container == container && log.previous == previous)
+            .collect();
+        windows.sort_by_key(|log| log.tail);
+        let mut begins: Option<(Option<Timestamp>, String)> = None;
+        for log in windows {
+            if let Some((at, text)) = &begins {
+                let cut = log
+                    .lines
+                    .iter()
+                    .position(|line| line.at.is_some() && line.at >= *at && at.is_some())
+                    .or_else(|| log.lines.iter().rposition(|line| line.text == *text && at.is_none()));
+                if let Some(cut) = cut {
+                    log.lines.truncate(cut);
+                }
+                log.earlier = true;
+            }
+            begins = log.lines.first().map(|line| (line.at, line.text.clone())).or(begins);
+        }
     }
 
     fn add_usage(&mut self, evidence: &Evidence, namespace: &str) {

@@ -7,11 +7,17 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
+use k8s_openapi::jiff::SignedDuration;
+
 use super::analyzers::View;
+use super::analyzers::changes::{ago, last_change_of};
 use super::confidence;
 use super::finding::{Confidence, Depth, Finding, RootCause};
 use crate::api::ObjectName;
 use crate::text::clip;
+
+/// Clocks of the API server and of nodes disagree by so much.
+const SLACK: SignedDuration = SignedDuration::from_secs(5);
 
 /// How an object was reached from the target.
 #[derive(Clone, Debug)]
@@ -39,6 +45,8 @@ fn is_secondary(category: &str) -> bool {
         category,
         "UncaughtError"
             | "EndsWithError"
+            | "RepeatedErrors"
+            | "FellSilent"
             | "ProbeNeverSucceeds"
             | "ProbeTooStrict"
             | "ConnectionPoolExhausted"
@@ -50,7 +58,10 @@ fn is_secondary(category: &str) -> bool {
 
 /// Mechanisms that say nothing without what is behind them.
 fn is_hollow(category: &str) -> bool {
-    matches!(category, "ServiceWithoutEndpoints" | "ChangedByRollout")
+    matches!(
+        category,
+        "ServiceWithoutEndpoints" | "ChangedByRollout" | "ConfigMapChanged" | "SuspectCode"
+    )
 }
 
 /// Searches from `starts`; `open` is the number of questions that stayed open.
@@ -95,7 +106,14 @@ pub(super) fn search(view: &View<'_>, starts: &[ObjectName], findings: &[Finding
             Depth::Mechanism => {
                 !is_hollow(&finding.category) && !explained(finding, &relevant, &reached) && !specific_here(finding)
             }
-            Depth::Fault => !is_secondary(&finding.category) || !(deeper_fault(finding, way) || specific_here(finding)),
+            Depth::Fault => {
+                // A probe that a hanging program does not answer is not too strict.
+                let hangs = finding.category.starts_with("Probe")
+                    && relevant
+                        .iter()
+                        .any(|(other, _)| other.category == "FellSilent" && other.object == finding.object);
+                !is_secondary(&finding.category) || !(deeper_fault(finding, way) || specific_here(finding) || hangs)
+            }
         })
         .collect();
     candidates.sort_by_key(|(finding, way)| {
@@ -138,8 +156,8 @@ pub(super) fn search(view: &View<'_>, starts: &[ObjectName], findings: &[Finding
         .take(3)
         .collect();
     search.root = Some(RootCause {
-        chain: chain(&reached, &by_object, best),
-        alternatives: alternatives(best, rest),
+        chain: chain(view, &reached, &by_object, best),
+        alternatives: alternatives(view, best, rest),
         finding: cause,
         also,
     });
@@ -204,9 +222,11 @@ fn reach(
             ));
         }
         for edge in view.graph.edges(&here) {
+            // Who calls a Service is served by what it selects: no guess lies in that step.
+            let weak = usize::from(edge.verb != "selects");
             next.push((
                 edge.to.clone(),
-                1,
+                weak,
                 format!("{here} {} {} ({})", edge.verb, edge.to, edge.evidence),
             ));
         }
@@ -263,16 +283,25 @@ fn with_evidence(finding: &Finding) -> String {
 
 /// From the symptom to the cause, one step each.
 fn chain(
+    view: &View<'_>,
     reached: &BTreeMap<ObjectName, Reached>,
     by_object: &BTreeMap<&ObjectName, Vec<&Finding>>,
     cause: &Finding,
 ) -> Vec<String> {
-    let mut steps = vec![with_evidence(cause)];
+    let mut steps = vec![match begun_by(view, cause) {
+        Some(change) => format!("{} ← {change}", with_evidence(cause)),
+        None => with_evidence(cause),
+    }];
     let mut at = cause.object.clone();
     let own = by_object.get(&at).into_iter().flatten();
     // What changed comes last: the cause came with it.
     let changes = own
-        .filter(|finding| finding.category == "ChangedByRollout")
+        .filter(|finding| {
+            matches!(
+                finding.category.as_str(),
+                "ChangedByRollout" | "ConfigMapChanged" | "SuspectCode"
+            )
+        })
         .map(|finding| with_evidence(finding));
     steps.splice(0..0, changes);
 
@@ -305,7 +334,54 @@ fn chain(
     steps
 }
 
-fn alternatives(best: &Finding, rest: &[(&Finding, &Reached)]) -> Vec<String> {
+/// The change of the faulty object that began it: who made it, and when. A change after the trouble began it not.
+fn begun_by(view: &View<'_>, cause: &Finding) -> Option<String> {
+    let change = last_change_of(view.facts.case, &cause.object)?;
+    let after = cause
+        .since
+        .is_some_and(|since| change.at > since.saturating_add(SLACK).unwrap_or(since));
+    if after || cause.summary.contains(&change.manager) {
+        return None;
+    }
+    let what = if change.creation { "made so" } else { "changed" };
+    Some(format!(
+        "{what} {} by {}",
+        ago(view.facts.case.now(), change.at),
+        change.manager
+    ))
+}
+
+/// What would tell a cause from another: what to look at, as a person would.
+fn tell_apart(view: &View<'_>, finding: &Finding) -> String {
+    let namespace = view.facts.case.namespace();
+    let object = &finding.object;
+    let workload = format!("{}/{}", object.kind.to_ascii_lowercase(), object.name);
+    match finding.category.as_str() {
+        "OutOfMemory" | "OutOfMemoryInProcess" | "CpuThrottled" | "NoisyNeighbour" => {
+            format!("kubectl -n {namespace} top pods --containers, twice, tells whether usage grows")
+        }
+        "DependencyFails"
+        | "DependencyUnreachable"
+        | "CredentialsRefused"
+        | "WrongPort"
+        | "NetworkPolicyBlocks"
+        | "ExternalDependencyFails"
+        | "ServiceWrongPort"
+        | "ServiceSelectsNothing" => {
+            format!("a call by hand from kubectl -n {namespace} exec {workload} -- sh tells")
+        }
+        "UncaughtError" | "RepeatedErrors" | "ConnectionPoolExhausted" | "PoisonMessage" => {
+            format!("kubectl -n {namespace} logs {workload} --since=10m tells whether it goes on")
+        }
+        "BadConfigChange" | "StaleConfiguration" | "ScaledToZero" => {
+            format!("kubectl -n {namespace} get {workload} -o yaml --show-managed-fields tells who changed what")
+        }
+        _ if object.kind == "Node" => format!("kubectl describe node {} tells", object.name),
+        _ => format!("kubectl -n {namespace} describe {workload} tells"),
+    }
+}
+
+fn alternatives(view: &View<'_>, best: &Finding, rest: &[(&Finding, &Reached)]) -> Vec<String> {
     rest.iter()
         .filter(|(finding, _)| finding.summary != best.summary)
         .take(4)
@@ -320,7 +396,12 @@ fn alternatives(best: &Finding, rest: &[(&Finding, &Reached)]) -> Vec<String> {
                 "it does not explain as much"
             };
             clip(
-                &format!("{} ({}): {against}", finding.summary, finding.evidence.join(", ")),
+                &format!(
+                    "{} ({}): {against}; {}",
+                    clip(&finding.summary, 600),
+                    finding.evidence.join(", "),
+                    tell_apart(view, finding)
+                ),
                 900,
             )
         })

@@ -344,12 +344,11 @@ impl<'a> Facts<'a> {
 
     /// Logs of that pod's container, the present run first.
     pub fn logs<'s>(&'s self, pod: &'s ObjectName, container: &'s str) -> impl Iterator<Item = &'a LogRecord> + 's {
-        let of = move |previous: bool| {
-            self.case
-                .logs()
-                .iter()
-                .filter(move |log| log.previous == previous && log.pod == *pod && log.container == container)
+        let of = move |previous: bool, earlier: bool| {
+            self.case.logs().iter().filter(move |log| {
+                log.previous == previous && log.earlier == earlier && log.pod == *pod && log.container == container
+            })
         };
-        of(false).chain(of(true))
+        of(false, false).chain(of(false, true)).chain(of(true, false))
     }
 }

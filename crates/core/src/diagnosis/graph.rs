@@ -284,6 +284,7 @@ pub fn is_call(signature: Signature) -> bool {
             | Signature::UpstreamError
             | Signature::AuthFailed
             | Signature::RateLimited
+            | Signature::Reset
     )
 }
 
@@ -303,6 +304,14 @@ fn is_own(case: &CaseFile, workload: &Workload<'_>, service: &ObjectName) -> boo
     case.get::<Service>(&service.name)
         .and_then(super::facts::selector_of)
         .is_some_and(|selector| selector.iter().all(|(key, value)| workload.label(key) == Some(value)))
+}
+
+fn selects_workload(facts: &Facts<'_>, service: &super::facts::ServiceFacts<'_>, workload: &Workload<'_>) -> bool {
+    service
+        .workloads
+        .iter()
+        .filter_map(|index| facts.workloads.get(*index))
+        .any(|behind| behind.name == workload.name)
 }
 
 /// Keys whose content is settings and not source code.
@@ -348,6 +357,7 @@ fn ingress_services(ingress: &Ingress) -> Vec<String> {
 #[derive(Debug, Default)]
 pub struct LogIndex {
     groups: BTreeMap<ObjectName, Vec<(usize, Group)>>,
+    positions: BTreeMap<ObjectName, Vec<usize>>,
     evidence: Vec<String>,
 }
 
@@ -360,10 +370,24 @@ impl LogIndex {
             let Some(workload) = facts.workload(&log.pod) else {
                 continue;
             };
-            let groups = logs::read(log).into_iter().map(|group| (at, group));
+            index.positions.entry(workload.name.clone()).or_default().push(at);
+            // A program's own name in its own log is not a call.
+            let known: BTreeSet<&str> = facts
+                .services
+                .iter()
+                .filter(|service| service.name.namespace == workload.name.namespace)
+                .filter(|service| !selects_workload(facts, service, workload))
+                .map(|service| service.name.name.as_str())
+                .collect();
+            let groups = logs::read_knowing(log, &known).into_iter().map(|group| (at, group));
             index.groups.entry(workload.name.clone()).or_default().extend(groups);
         }
         index
+    }
+
+    /// Positions of a workload's logs in the case file.
+    pub fn positions(&self, workload: &ObjectName) -> &[usize] {
+        self.positions.get(workload).map_or(&[], Vec::as_slice)
     }
 
     /// Groups of a workload's logs: position of the log in the case file, the group, its evidence.

@@ -4,17 +4,22 @@
 //! `ErrorHandler` match nothing. Lines that a program itself marks as information are not read. Must never treat a line as anything
 //! but data. Called by the log analyzers and by `questions`.
 
+mod condense;
 mod endpoints;
+mod line;
 mod signatures;
+pub mod templates;
 mod traces;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use k8s_openapi::jiff::Timestamp;
 use regex::Regex;
 
+pub use condense::condense;
 pub use endpoints::{Endpoint, endpoints};
+pub use line::{Level, Line};
 use signatures::SIGNATURES;
 pub use signatures::Signature;
 pub use traces::{Trace, last_trace};
@@ -30,6 +35,10 @@ pub struct Group {
     pub subject: String,
     /// How many lines.
     pub count: usize,
+    /// How many of them mark themselves as errors.
+    pub errors: usize,
+    /// Of a hundred lines since the first, how many are of this group.
+    pub share: usize,
     /// One of them, shortened.
     pub sample: String,
     /// Time of the first, where the log has times.
@@ -44,23 +53,10 @@ pub struct Group {
     pub at_end: bool,
 }
 
-/// How a line marks itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Information or less.
-    Info,
-    /// No mark.
-    Unmarked,
-    /// A warning.
-    Warning,
-    /// An error or worse.
-    Error,
-}
-
 /// A cheap test before the table: most lines of most logs hold none of these.
 static WORTH: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
-        r"(?i)fail|error|refus|denied|timed? ?out|timeout|unreachable|resol|missing|undefined|unset|unbound|not |required|unable|cannot|could ?n|no such|expired|certificate|pool|exhaust|too many|forbidden|deadlock|exception|panic|fatal|invalid|malformed|busy|slow|overload|full|\b50[0234]\b|\b429\b|exceed|ENO|ECONN|EAI|EMFILE|EROFS|EACC|EADDR|EHOST|unauthorized|unterminated|must be|null|bad_alloc|read-only|no space|empty|WRONGPASS|NOAUTH",
+        r"(?i)fail|error|refus|denied|timed? ?out|timeout|unreachable|resol|missing|undefined|unset|unbound|not |required|unable|cannot|could ?n|no such|expired|certificate|pool|exhaust|too many|forbidden|deadlock|exception|panic|fatal|invalid|malformed|busy|slow|overload|full|\b50[0234]\b|\b429\b|exceed|crash|unavailable|reset|broken pipe|hang up|lost|disconnect|corrupt|lock|blocked|starv|expire|skew|thread|memory|migrat|deserializ|unmarshal|decode|poison|circuit|EOF|UNAVAIL|doesn't exist|does not exist|no longer|leak|stale|ENO|ECONN|EAI|EMFILE|EROFS|EACC|EADDR|EHOST|unauthorized|unterminated|must be|null|bad_alloc|read-only|no space|empty|WRONGPASS|NOAUTH|critical|severe|alert|emerg|protocol|TLS|413|too large|level\W{1,3}[56]0",
     )
     .ok()
 });
@@ -68,56 +64,68 @@ static WORTH: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static RETRY: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)\bretry(?:ing)?\b|will (?:try|retry)|next try|try(?:ing)? again|attempt \d+ ?(?:/|of) ?\d+|backing off|reconnecting").ok()
 });
-static LEVEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"(?i)"(?:level|severity|lvl|log\.level)"\s*:\s*"?(\w+)|\b(?:level|severity|lvl)=(\w+)|(?:^|[\s\[(|:])((?-i)TRACE|DEBUG|INFO|NOTICE|LOG|WARN|WARNING|ERROR|ERR|FATAL|CRITICAL|SEVERE|PANIC|ALERT|EMERG)(?:[\s\])|:]|$)|^([EWIF])\d{4} \d"#).ok()
+static GAVE_UP: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"(?i)giv(?:ing|es|e) up|gave up|retries (?:exhausted|exceeded)|max(?:imum)?(?: number of)? retries|after \d+ (?:attempts|retries|tries)|attempts? #?[1-9]\d+\b|no more retries|retry limit").ok()
 });
+
+/// One line, read.
+pub fn line(text: &str) -> Line<'_> {
+    line::read(text)
+}
+
 /// How a line marks itself.
 pub fn level(text: &str) -> Level {
-    let head: &str = text.get(..text.floor_char_boundary(240)).unwrap_or(text);
-    let word = LEVEL
-        .as_ref()
-        .and_then(|regex| regex.captures(head))
-        .and_then(|captures| {
-            captures
-                .iter()
-                .skip(1)
-                .flatten()
-                .next()
-                .map(|m| m.as_str().to_ascii_uppercase())
-        });
-    match word.as_deref() {
-        Some("TRACE" | "DEBUG" | "INFO" | "INFORMATION" | "NOTICE" | "LOG" | "I") => Level::Info,
-        Some("WARN" | "WARNING" | "W") => Level::Warning,
-        Some("ERROR" | "ERR" | "FATAL" | "CRITICAL" | "SEVERE" | "PANIC" | "ALERT" | "EMERG" | "E" | "F") => {
-            Level::Error
-        }
-        _ => Level::Unmarked,
-    }
+    line::read(text).level
+}
+
+/// Whether a line says that the program tries again, and not that it gave up.
+pub fn is_retry(text: &str) -> bool {
+    let matches = |regex: &LazyLock<Option<Regex>>| regex.as_ref().is_some_and(|regex| regex.is_match(text));
+    matches(&RETRY) && !matches(&GAVE_UP)
+}
+
+/// Whether a log holds at least that many lines that mark themselves as errors.
+pub fn has_errors(log: &LogRecord, least: usize) -> bool {
+    log.lines
+        .iter()
+        .filter(|line| {
+            WORTH.as_ref().is_some_and(|regex| regex.is_match(&line.text)) && level(&line.text) == Level::Error
+        })
+        .nth(least.saturating_sub(1))
+        .is_some()
 }
 
 /// The lines of a log that tell of trouble, grouped by signature and subject, most frequent first.
 pub fn read(log: &LogRecord) -> Vec<Group> {
-    let mut groups: BTreeMap<(Signature, String), (Group, usize)> = BTreeMap::new();
+    read_knowing(log, &BTreeSet::new())
+}
+
+/// The same, where these names are known as Services: a line that names one in plain words (`orders returned 503`) is about it.
+pub fn read_knowing(log: &LogRecord, names: &BTreeSet<&str>) -> Vec<Group> {
+    let mut groups: BTreeMap<(Signature, String), (Group, usize, usize)> = BTreeMap::new();
     let total = log.lines.len();
     for (index, line) in log.lines.iter().enumerate() {
         let text = line.text.as_str();
-        if text.len() > 16_384
-            || !WORTH.as_ref().is_some_and(|regex| regex.is_match(text))
-            || level(text) == Level::Info
-        {
+        if !WORTH.as_ref().is_some_and(|regex| regex.is_match(text)) {
             continue;
         }
-        let Some((signature, subject)) = classify(log, index, text) else {
+        let read = line::read(text);
+        if read.level == Level::Info {
+            continue;
+        }
+        let Some((signature, subject)) = classify(log, index, &read.text, names) else {
             continue;
         };
-        let retried = RETRY.as_ref().is_some_and(|regex| regex.is_match(text));
-        let entry = groups.entry((signature, subject.clone())).or_insert_with(|| {
+        let retried = is_retry(&read.text);
+        let (group, first_index, last_index) = groups.entry((signature, subject.clone())).or_insert_with(|| {
             (
                 Group {
                     signature,
                     subject,
                     count: 0,
-                    sample: crate::text::clip(text.trim(), 240),
+                    errors: 0,
+                    share: 0,
+                    sample: crate::text::clip(read.text.trim(), 240),
                     first: line.at,
                     last: line.at,
                     ongoing: false,
@@ -125,23 +133,27 @@ pub fn read(log: &LogRecord) -> Vec<Group> {
                     at_end: false,
                 },
                 index,
+                index,
             )
         });
-        entry.0.count += 1;
-        entry.0.last = line.at.or(entry.0.last);
-        entry.0.retried &= retried;
-        entry.1 = index;
+        group.count += 1;
+        group.errors += usize::from(read.level == Level::Error);
+        group.last = line.at.or(group.last);
+        group.retried &= retried;
+        *last_index = index;
+        *first_index = index.min(*first_index);
     }
     let mut found: Vec<Group> = groups
         .into_values()
-        .map(|(mut group, last_index)| {
+        .map(|(mut group, first_index, last_index)| {
             let after = total.saturating_sub(last_index + 1);
             let recent = match (group.first, group.last) {
                 (Some(first), Some(last)) => goes_on(&group, first, last, log.read_at),
                 _ => after <= (total / 4).max(10),
             };
-            group.at_end = after <= 5;
-            group.ongoing = recent;
+            group.share = group.count * 100 / total.saturating_sub(first_index).max(1);
+            group.at_end = after <= 5 && !log.earlier;
+            group.ongoing = recent && (!log.earlier || group.last.is_some());
             group
         })
         .collect();
@@ -158,7 +170,7 @@ fn goes_on(group: &Group, first: Timestamp, last: Timestamp, now: Timestamp) -> 
     now.duration_since(last).as_secs() <= (pace.saturating_mul(3)).clamp(6, 600)
 }
 
-fn classify(log: &LogRecord, index: usize, text: &str) -> Option<(Signature, String)> {
+fn classify(log: &LogRecord, index: usize, text: &str, names: &BTreeSet<&str>) -> Option<(Signature, String)> {
     for (signature, regex) in SIGNATURES.iter() {
         let Some(captures) = regex.captures(text) else { continue };
         let first = captures
@@ -184,15 +196,22 @@ fn classify(log: &LogRecord, index: usize, text: &str) -> Option<(Signature, Str
             | Signature::Dns
             | Signature::AuthFailed
             | Signature::RateLimited
-            | Signature::CertificateInvalid => near(log, index, text)
+            | Signature::CertificateExpired
+            | Signature::Protocol
+            | Signature::CertificateInvalid => near(log, index, text, names)
+                .map(|endpoint| endpoint.to_string())
+                .unwrap_or_default(),
+            // Whose connection it was is told in the same line, or not at all: clients of the program's own hang up too.
+            Signature::Reset => best(text)
+                .or_else(|| named(text, names))
                 .map(|endpoint| endpoint.to_string())
                 .unwrap_or_default(),
             // An answer with an error is written with whom it came from; without, it may be the program's own answer.
-            Signature::UpstreamError => match best(text) {
+            Signature::UpstreamError => match best(text).or_else(|| named(text, names)) {
                 Some(endpoint) => endpoint.to_string(),
                 None => continue,
             },
-            Signature::FileMissing | Signature::CommandNotFound => first.to_owned(),
+            Signature::FileMissing | Signature::CommandNotFound | Signature::SchemaMissing => first.to_owned(),
             _ => String::new(),
         };
         return Some((*signature, subject));
@@ -201,8 +220,15 @@ fn classify(log: &LogRecord, index: usize, text: &str) -> Option<(Signature, Str
 }
 
 /// The host that a line is about: in the line itself, else within two lines of it. Names before addresses.
-fn near(log: &LogRecord, index: usize, text: &str) -> Option<Endpoint> {
-    best(text).or_else(|| {
+fn near(log: &LogRecord, index: usize, text: &str, names: &BTreeSet<&str>) -> Option<Endpoint> {
+    let own = best(text);
+    if own
+        .as_ref()
+        .is_some_and(|endpoint| endpoint.host.chars().any(|c| c.is_ascii_alphabetic()))
+    {
+        return own;
+    }
+    named(text, names).or(own).or_else(|| {
         [
             index.checked_add(1),
             index.checked_sub(1),
@@ -214,6 +240,19 @@ fn near(log: &LogRecord, index: usize, text: &str) -> Option<Endpoint> {
         .filter_map(|at| log.lines.get(at))
         .find_map(|line| best(&line.text))
     })
+}
+
+/// The first word of a line that is the name of a known Service.
+fn named(text: &str, names: &BTreeSet<&str>) -> Option<Endpoint> {
+    if names.is_empty() {
+        return None;
+    }
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
+        .find(|word| names.contains(*word))
+        .map(|word| Endpoint {
+            host: word.to_owned(),
+            port: None,
+        })
 }
 
 fn best(text: &str) -> Option<Endpoint> {
@@ -269,17 +308,19 @@ pub fn memory_series(log: &LogRecord) -> Vec<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::api::ObjectName;
     use crate::diagnosis::case_file::LogLine;
 
-    fn log(text: &str) -> LogRecord {
+    pub(crate) fn log(text: &str) -> LogRecord {
         LogRecord {
             pod: ObjectName::namespaced("Pod", "n", "p"),
             container: "c".into(),
             previous: false,
+            tail: 1500,
+            earlier: false,
             read_at: "2026-03-01T12:00:00Z".parse().unwrap(),
             lines: text
                 .lines()
@@ -303,7 +344,7 @@ mod tests {
     fn every_signature_compiles() {
         assert_eq!(SIGNATURES.len(), signatures::table().len());
         assert!(
-            [&WORTH, &RETRY, &LEVEL, &endpoints::HOST]
+            [&WORTH, &RETRY, &GAVE_UP, &endpoints::HOST]
                 .iter()
                 .all(|regex| regex.is_some())
         );

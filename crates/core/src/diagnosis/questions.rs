@@ -16,6 +16,10 @@ use crate::sandbox::evidence::EvidenceState;
 
 /// Lines of a log that are read.
 pub const TAIL: u32 = 1500;
+/// Lines of a log whose last ones tell nothing.
+pub const DEEP_TAIL: u32 = 20_000;
+/// Logs that are read so deep.
+const DEEP: usize = 2;
 /// Pods of one workload whose logs are read.
 const PODS: usize = 2;
 /// Workloads besides the target whose logs are read.
@@ -154,6 +158,7 @@ pub fn other_logs(facts: &Facts<'_>, graph: &Graph, logs: &LogIndex) -> Vec<Comm
         .filter(|workload| in_trouble(workload) || named.contains(&workload.name))
         .take(OTHERS)
         .flat_map(logs_of)
+        .chain(deep_logs(facts, logs))
         .collect()
 }
 
@@ -171,6 +176,43 @@ pub fn classes(facts: &Facts<'_>) -> Vec<Command> {
         name: None,
     };
     if named { vec![command] } else { Vec::new() }
+}
+
+/// More of the target's own logs, where the last lines are all that was read and tell nothing.
+fn deep_logs(facts: &Facts<'_>, logs: &LogIndex) -> Vec<Command> {
+    let own: BTreeSet<&ObjectName> = targets(facts)
+        .into_iter()
+        .take(DEEP)
+        .map(|workload| &workload.name)
+        .collect();
+    let mut commands = Vec::new();
+    for name in own {
+        let silent = logs
+            .positions(name)
+            .iter()
+            .filter(|at| {
+                logs.of(name)
+                    .all(|(telling, group, _)| telling != **at || !group.ongoing)
+            })
+            .filter_map(|at| facts.case.logs().get(*at))
+            .filter(|log| {
+                !log.earlier
+                    && log.tail < DEEP_TAIL
+                    && usize::try_from(log.tail).is_ok_and(|tail| log.lines.len() >= tail)
+            });
+        // A crash is told by its end.
+        for log in silent.filter(|log| !log.previous).take(DEEP) {
+            commands.push(Command::Logs {
+                namespace: log.pod.namespace.clone().unwrap_or_default(),
+                pod: log.pod.name.clone(),
+                container: log.container.clone(),
+                previous: false,
+                tail_lines: DEEP_TAIL,
+            });
+        }
+    }
+    commands.truncate(DEEP);
+    commands
 }
 
 /// Questions of a complete investigation that have no, or no whole, answer.

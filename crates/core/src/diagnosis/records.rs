@@ -52,6 +52,10 @@ pub struct LogRecord {
     pub container: String,
     /// The run before this one.
     pub previous: bool,
+    /// How many last lines were asked for.
+    pub tail: u32,
+    /// What came before another record of the same run: its last lines are there.
+    pub earlier: bool,
     /// Lines, with their time where the output has one.
     pub lines: Vec<LogLine>,
     /// When it was read.

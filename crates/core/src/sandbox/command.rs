@@ -98,7 +98,7 @@ pub enum Command {
         container: String,
         /// The container's previous run.
         previous: bool,
-        /// Last lines, at most 2000.
+        /// Last lines, at most 20000.
         tail_lines: u32,
     },
     /// `kubectl top pods --containers`.

@@ -75,8 +75,10 @@ pub enum PolicyRefusal {
     WrongScope(Resource),
 }
 
-/// The most lines of a log that may be asked for.
-pub const TAIL_LINES_MAX: u32 = 2000;
+/// The most lines of a log that may be asked for. What is printed of them is bounded in bytes.
+pub const TAIL_LINES_MAX: u32 = 20_000;
+/// More lines than this are shortened to those that may tell.
+pub const TAIL_LINES_WHOLE: usize = 2000;
 /// The most kinds that one command may list, and pieces of evidence that a script may read.
 const SEVERAL_MAX: usize = 32;
 

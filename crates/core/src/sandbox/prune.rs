@@ -10,11 +10,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::policy::Tenancy;
+use super::policy::{TAIL_LINES_WHOLE, Tenancy};
 use super::redact::redact;
+use crate::diagnosis::logs::condense;
 
 /// Text of which more than this is not even looked at; many times the cap.
 const TEXT_MAX: usize = 1024 * 1024;
+/// The same, of a log that was asked for in depth.
+const DEEP_TEXT_MAX: usize = 4 * 1024 * 1024;
 
 /// What is told of an output.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,17 +33,22 @@ pub fn prune(raw: &str, errors: &str, is_log: bool, cap: usize, tenancy: &Tenanc
     if !is_log && let Ok(value) = serde_json::from_str::<Value>(raw) {
         return of_json(value, errors, cap, tenancy);
     }
-    let (near, far) = cut_text(raw, is_log, TEXT_MAX);
+    let deep = is_log && raw.len() > cap && raw.lines().nth(TAIL_LINES_WHOLE).is_some();
+    let (near, far) = cut_text(raw, is_log, if deep { DEEP_TEXT_MAX } else { TEXT_MAX });
     let told = if errors.is_empty() {
         near.to_owned()
     } else {
         format!("{}\n{errors}", near.trim_end())
     };
-    let redacted = redact(told.trim_start_matches('\n')).text;
+    let mut redacted = redact(told.trim_start_matches('\n')).text;
+    if deep {
+        // Of a log that was asked for in depth, what may tell is kept, wherever it stands.
+        redacted = condense(&redacted, cap);
+    }
     let (text, cut) = cut_text(&redacted, is_log, cap);
     Pruned {
         text: text.to_owned(),
-        cut: far || cut,
+        cut: deep || far || cut,
     }
 }
 
@@ -346,5 +354,18 @@ mod tests {
         let log = format!("{key}the last line\n");
         let text = prune(&log, "", true, 500, &own()).text;
         assert!(text.contains("the last line") && !text.contains("MIIE"));
+    }
+
+    #[test]
+    fn of_a_log_that_was_asked_for_in_depth_what_may_tell_is_kept() {
+        let quiet = "2026-03-01T12:00:00.000000000Z INFO saved\n".repeat(3000);
+        let key = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n",
+            "MIIEerror1\n".repeat(99)
+        );
+        let log = format!("{quiet}2026-03-01T12:00:00.000000000Z ERROR db:5432 connection refused\n{key}{quiet}");
+        let pruned = prune(&log, "", true, 20_000, &own());
+        assert!(pruned.cut && pruned.text.len() <= 20_000);
+        assert!(pruned.text.contains("ERROR db:5432 connection refused") && !pruned.text.contains("MIIE"));
     }
 }

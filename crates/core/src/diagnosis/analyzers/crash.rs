@@ -47,6 +47,7 @@ fn failing_logs<'v>(
         .logs()
         .iter()
         .enumerate()
+        .filter(|(_, log)| !log.earlier)
         .filter(move |(at, log)| {
             view.facts
                 .workload(&log.pod)
@@ -72,10 +73,14 @@ fn trace(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         .frame
         .as_deref()
         .map_or(String::new(), |frame| format!(" at {frame}"));
+    let cause = trace
+        .cause
+        .as_deref()
+        .map_or(String::new(), |cause| format!("; it was raised from: {cause}"));
     Some(
         claim("UncaughtError", &workload.name, Depth::Mechanism, Basis::Logged, 1)
             .says(format!(
-                "container {} of {} ends with an uncaught {} error{place}: {}",
+                "container {} of {} ends with an uncaught {} error{place}: {}{cause}",
                 log.container, workload.name, trace.language, trace.error
             ))
             .cites([log.evidence.as_str(), workload.evidence])

@@ -74,6 +74,12 @@ pub(super) const CAUSES: &[KnownCause] = &[
         "The caller's log, the policies, labels of both sides.",
         "A called program that is down; a network that ignores policies.",
     ),
+    known(
+        "DnsFails",
+        "The names of Services that exist do not resolve: the cluster's DNS does not answer.",
+        "The caller's log; the Service, which is there.",
+        "A name that no Service has; a NetworkPolicy that lets nothing out.",
+    ),
 ];
 
 /// Claims of this domain.
@@ -103,6 +109,7 @@ fn verb(signature: Signature) -> &'static str {
         Signature::Dns => "its name does not resolve (DNS)",
         Signature::AuthFailed => "its credentials are refused",
         Signature::RateLimited => "rate limit exceeded",
+        Signature::Reset => "the connection is lost",
         _ => "it answers with an error",
     }
 }
@@ -138,6 +145,9 @@ fn judge(
     }
     match destination {
         Destination::Service(service) => {
+            if group.signature == Signature::Dns {
+                return unresolved(view, workload, group, evidence, service);
+            }
             let depth = if group.signature == Signature::AuthFailed {
                 Depth::Fault
             } else {
@@ -261,6 +271,37 @@ fn unread(workload: &Workload<'_>, group: &Group, evidence: &str, service: &Obje
         .since(group.first)
         .manual(format!("read the Services of the namespace, then look at {service}"))
         .done()
+}
+
+/// The Service is there, and its name does not resolve.
+fn unresolved(
+    view: &View<'_>,
+    workload: &Workload<'_>,
+    group: &Group,
+    evidence: &str,
+    service: &ObjectName,
+) -> Finding {
+    let entry = view
+        .facts
+        .case
+        .entry(service)
+        .map_or("", |entry| entry.evidence.as_str());
+    claim(
+        "DnsFails",
+        &workload.name,
+        Depth::Fault,
+        Basis::Logged,
+        u8::from(group.count > 2),
+    )
+    .says(format!(
+        "the name of {service}, which exists, does not resolve for {}: the cluster's DNS does not answer (\"{}\")",
+        workload.name,
+        clip(&group.sample, 200)
+    ))
+    .cites([evidence, workload.evidence, entry])
+    .since(group.first)
+    .manual("look at the cluster's DNS: kubectl -n kube-system get pods -l k8s-app=kube-dns, and their logs; and at the pod's dnsPolicy")
+    .done()
 }
 
 /// The Service is there, and the port that is called is none of its.

@@ -70,13 +70,20 @@ fn killed(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         || "its node's memory (it has no limit)".to_owned(),
         |limit| format!("its memory limit of {limit}"),
     );
+    let kind = match (growth, lasted) {
+        (Some(_), _) => "; it grows with time: a leak, or load that is kept in memory",
+        (None, Some(seconds)) if seconds <= 10 && status.restart_count > 1 => {
+            "; it reaches the limit at its start each time: the limit is too small for it"
+        }
+        _ => "",
+    };
     let raised = limit
         .and_then(quantity::bytes)
         .map(|bytes| quantity::show_bytes(bytes.saturating_mul(2)));
     Some(
         claim("OutOfMemory", &workload.name, Depth::Fault, Basis::Stated, agreeing)
             .says(format!(
-                "container {} of {} is OOMKilled (out of memory): it exceeds {memory}; {} restarts{runs}{grows}",
+                "container {} of {} is OOMKilled (out of memory): it exceeds {memory}; {} restarts{runs}{grows}{kind}",
                 status.name, workload.name, status.restart_count
             ))
             .cites(

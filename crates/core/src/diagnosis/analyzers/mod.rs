@@ -2,6 +2,9 @@
 //! from which evidence, and what looks alike. Must never claim without evidence. Called by `diagnose`.
 
 mod autoscaling;
+mod cascade;
+pub(super) mod changes;
+mod code;
 mod cpu;
 mod crash;
 mod dependencies;
@@ -12,8 +15,10 @@ mod ingresses;
 mod jobs;
 mod memory;
 mod names;
+mod neighbours;
 mod network;
 mod nodes;
+mod novelty;
 mod pods;
 mod policy;
 mod probes;
@@ -286,6 +291,41 @@ pub const ALL: &[Analyzer] = &[
         causes: crash::CAUSES,
         run: crash::analyze,
     },
+    Analyzer {
+        name: "changes",
+        role: Role::CodeAnalyst,
+        explains: "what changed before the trouble, when and by whom: configuration that pods fail with since; rollouts that do not end",
+        causes: changes::CAUSES,
+        run: changes::analyze,
+    },
+    Analyzer {
+        name: "cascade",
+        role: Role::CodeAnalyst,
+        explains: "failures that pass from program to program: a called one that is ready and does not answer, a chain of errors in one log",
+        causes: cascade::CAUSES,
+        run: cascade::analyze,
+    },
+    Analyzer {
+        name: "code",
+        role: Role::CodeAnalyst,
+        explains: "source code in evidence beside a fault that it can bring: what only grows, what is not given back, retries without a pause, timeouts that are too short, locks in both orders",
+        causes: code::CAUSES,
+        run: code::analyze,
+    },
+    Analyzer {
+        name: "neighbours",
+        role: Role::SreInvestigator,
+        explains: "workloads that take the node's processors or memory from others, such as a CronJob while it runs",
+        causes: neighbours::CAUSES,
+        run: neighbours::analyze,
+    },
+    Analyzer {
+        name: "novelty",
+        role: Role::CodeAnalyst,
+        explains: "errors that no signature knows and that dominate a log, are new in it, or that only some pods say",
+        causes: novelty::CAUSES,
+        run: novelty::analyze,
+    },
 ];
 
 /// Everything that every analyzer claims, with what is known of the change that brought it.
@@ -306,10 +346,22 @@ pub fn run_all(view: &View<'_>) -> Vec<Finding> {
             }
         }
     }
+    for mut callee in cascade::silent_callees(view, &findings) {
+        callee.agent = Role::CodeAnalyst;
+        findings.push(callee);
+    }
     rollout::attach(view, &mut findings);
     for mut change in rollout::code_changes(view, &findings) {
         change.agent = Role::CodeAnalyst;
         findings.push(change);
+    }
+    for mut change in changes::config(view, &findings) {
+        change.agent = Role::CodeAnalyst;
+        findings.push(change);
+    }
+    for mut suspect in code::suspects(view, &findings) {
+        suspect.agent = Role::CodeAnalyst;
+        findings.push(suspect);
     }
     findings
 }
@@ -438,6 +490,7 @@ mod tests {
         let files: &[&str] = match name {
             "dependencies" => &["dependencies", "network", "names"],
             "scheduling" => &["scheduling", "scheduling/reasons"],
+            "changes" => &["changes", "rollout"],
             _ => &[name],
         };
         let whole: String = files

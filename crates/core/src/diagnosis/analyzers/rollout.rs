@@ -17,6 +17,11 @@ use crate::diagnosis::finding::{Confidence, Depth, Finding};
 use crate::diagnosis::remedy::Remedy;
 use crate::text::clip;
 
+/// A fault that a change brought shows within this time.
+const FAULT_SHOWS: SignedDuration = SignedDuration::from_hours(24);
+/// A leak that a change brought shows within this time.
+const LEAK_SHOWS: SignedDuration = SignedDuration::from_hours(7 * 24);
+
 /// Labels and annotations that a controller or a restart writes.
 const NOISE: [&str; 4] = [
     "pod-template-hash",
@@ -229,6 +234,14 @@ fn touches(category: &str, change: &str) -> bool {
         | "OutOfMemoryInProcess"
         | "TooManyOpenFiles"
         | "ReadOnlyFileSystem"
+        | "RepeatedErrors"
+        | "SchemaMissing"
+        | "ProcessLimitReached"
+        | "SharedMemoryTooSmall"
+        | "Stalled"
+        | "Deadlock"
+        | "PoisonMessage"
+        | "CommandEndsAtOnce"
         | "RunAsRootRefused" => any(&[
             ".image:",
             ".command:",
@@ -246,6 +259,9 @@ fn touches(category: &str, change: &str) -> bool {
         | "ProbeNeverSucceeds"
         | "ProbeTooStrict"
         | "ProbeKillsSlowStart" => any(&["Probe", ".ports:", "env "]),
+        "CredentialsRefused" | "DependencyUnreachable" | "ExternalDependencyFails" | "WrongPort" | "TokenExpired" => {
+            any(&["env ", "envFrom", "volumes", ".command:", ".args:"])
+        }
         "InsufficientResources"
         | "QuotaNeedsResources"
         | "LimitRangeViolated"
@@ -267,7 +283,14 @@ fn touches(category: &str, change: &str) -> bool {
 fn precedes(finding: &Finding, now: &Revision<'_>) -> bool {
     match (now.created, finding.since) {
         (Some(change), Some(trouble)) => {
-            change <= trouble.saturating_add(SignedDuration::from_secs(5)).unwrap_or(trouble)
+            // What ran well for a day was not broken by the change; a leak takes longer to show.
+            let patience = if finding.category == "OutOfMemory" {
+                LEAK_SHOWS
+            } else {
+                FAULT_SHOWS
+            };
+            let since = trouble.duration_since(change);
+            since >= SignedDuration::from_secs(-5) && since <= patience
         }
         _ => true,
     }

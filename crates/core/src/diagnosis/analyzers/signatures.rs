@@ -104,6 +104,84 @@ pub(super) const CAUSES: &[KnownCause] = &[
         "The log, repeatedly.",
         "Single slow requests.",
     ),
+    known(
+        "CredentialsRefused",
+        "Credentials are refused, by whom the log does not say.",
+        "The log, repeatedly.",
+        "A right that the identity lacks.",
+    ),
+    known(
+        "TokenExpired",
+        "A token, session or licence has expired.",
+        "The log, repeatedly.",
+        "A certificate that has expired; a clock that is wrong.",
+    ),
+    known(
+        "SchemaMissing",
+        "The database lacks a table or column: a migration was not run.",
+        "The log, which names it.",
+        "A migration that failed half-way.",
+    ),
+    known(
+        "ProcessLimitReached",
+        "The system gives no further thread or process.",
+        "The log.",
+        "Memory that is used up.",
+    ),
+    known(
+        "SharedMemoryTooSmall",
+        "/dev/shm is used up.",
+        "The log.",
+        "A full disk.",
+    ),
+    known(
+        "ClockSkew",
+        "A clock is wrong.",
+        "The log.",
+        "A token or certificate that has expired.",
+    ),
+    known(
+        "PoisonMessage",
+        "A message that cannot be processed is read again and again.",
+        "The log, at least three times.",
+        "One bad message that was skipped.",
+    ),
+    known(
+        "LockContention",
+        "Transactions wait for locks until they time out.",
+        "The log, repeatedly.",
+        "A deadlock, which the database ends itself.",
+    ),
+    known(
+        "StoreFull",
+        "A store refuses writes: its memory or disk limit is reached.",
+        "The log.",
+        "A full disk of the caller.",
+    ),
+    known(
+        "Stalled",
+        "A worker or thread stands still.",
+        "The log.",
+        "A program without work to do.",
+    ),
+    known(
+        "DataCorrupt",
+        "Data on disk is damaged.",
+        "The log of a container that fails.",
+        "A message that does not parse.",
+    ),
+    known(
+        "ProtocolMismatch",
+        "One side of a call speaks TLS or another protocol, and the other does not.",
+        "The log, repeatedly.",
+        "A certificate that is not trusted.",
+    ),
+    known(
+        "MessageTooLarge",
+        "A message or body is larger than the other side takes.",
+        "The log, repeatedly.",
+        "A full disk; a store that is full.",
+    ),
 ];
 
 /// Claims of this domain.
@@ -124,7 +202,8 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
                 continue;
             }
             let failing = is_failing(workload, view, at);
-            // What a running program merely mentions about files, commands and syntax is no fault.
+            // What a running program merely mentions about files, commands and syntax is no fault, unless it calls it an error again
+            // and again.
             let needs_failure = matches!(
                 group.signature,
                 Signature::FileMissing
@@ -133,8 +212,12 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
                     | Signature::PermissionDenied
                     | Signature::InvalidSetting
                     | Signature::MigrationFailed
+                    | Signature::Corrupt
             );
-            if needs_failure && !(failing && group.at_end) {
+            if needs_failure && !((failing && group.at_end) || group.errors >= 3) {
+                continue;
+            }
+            if group.signature == Signature::BadMessage && group.count < 3 {
                 continue;
             }
             // Where another analyzer can say more exactly what this is, it does.
@@ -241,6 +324,77 @@ fn meaning(group: &Group) -> Option<(&'static str, String, String)> {
             "the program runs out of its own memory (heap)".to_owned(),
             "raise the heap within the container's limit, or find the leak".to_owned(),
         ),
+        Signature::AuthFailed if subject.is_empty() => (
+            "CredentialsRefused",
+            "its credentials are refused (authentication failed)".to_owned(),
+            "give the program the credentials that are valid now, then restart it; where they come from a Secret that was changed, a restart is enough".to_owned(),
+        ),
+        Signature::Protocol => (
+            "ProtocolMismatch",
+            format!(
+                "the two sides of a call{} speak different protocols (TLS on one side, none on the other)",
+                if subject.is_empty() { String::new() } else { format!(" to {subject}") }
+            ),
+            "let both sides use TLS or neither: correct the scheme (http, https, sslmode) or the port in the caller's address".to_owned(),
+        ),
+        Signature::TooLarge => (
+            "MessageTooLarge",
+            "a message or body is larger than the other side takes".to_owned(),
+            "raise the limit on the receiving side, or send less at once".to_owned(),
+        ),
+        Signature::TokenExpired => (
+            "TokenExpired",
+            "a token, session or licence that it uses has expired".to_owned(),
+            "renew the token where the program gets it from, then restart the pods if it is read at the start alone".to_owned(),
+        ),
+        Signature::SchemaMissing => (
+            "SchemaMissing",
+            format!(
+                "the database lacks what the program asks for{}: a schema migration was not run, or ran against another database",
+                if subject.is_empty() { String::new() } else { format!(" ({subject})") }
+            ),
+            "run the migration that creates it, or go back to the release that fits the schema".to_owned(),
+        ),
+        Signature::NoThread => (
+            "ProcessLimitReached",
+            "the system gives it no further thread or process: too many threads for its pid limit or memory".to_owned(),
+            "find what starts threads without end; a restart is relief for a while; raise the pid limit only if so many are meant".to_owned(),
+        ),
+        Signature::SharedMemory => (
+            "SharedMemoryTooSmall",
+            "its shared memory (/dev/shm, 64 MiB by default) is used up".to_owned(),
+            "mount an emptyDir with medium Memory at /dev/shm, of the size that is needed".to_owned(),
+        ),
+        Signature::ClockSkew => (
+            "ClockSkew",
+            "its clock, or that of what it calls, is wrong (clock skew)".to_owned(),
+            "set the time of the node right (chrony or ntp)".to_owned(),
+        ),
+        Signature::BadMessage => (
+            "PoisonMessage",
+            "it cannot process a message that it reads again and again (poison message)".to_owned(),
+            "skip or move that message (dead-letter queue), then let the program survive what it cannot read".to_owned(),
+        ),
+        Signature::LockWait => (
+            "LockContention",
+            "its transactions wait for locks that others hold until they time out".to_owned(),
+            "find who holds the lock (a long transaction, a migration, a second writer) and end it".to_owned(),
+        ),
+        Signature::StoreFull => (
+            "StoreFull",
+            "the store refuses writes: its memory or disk limit (maxmemory, flood stage) is reached".to_owned(),
+            "free or enlarge the store, set an eviction policy, or find what fills it".to_owned(),
+        ),
+        Signature::Stalled => (
+            "Stalled",
+            "a worker or thread of it stands still (blocked, no progress)".to_owned(),
+            "look at what the blocked thread waits for (a thread dump); a restart is relief for a while".to_owned(),
+        ),
+        Signature::Corrupt => (
+            "DataCorrupt",
+            "data that it reads is damaged (corrupt, checksum mismatch)".to_owned(),
+            "restore the data from a backup or replica before anything writes to it".to_owned(),
+        ),
         Signature::Deadlock => ("Deadlock", "a deadlock was found".to_owned(), "look at the transactions or goroutines that the log names".to_owned()),
         Signature::MigrationFailed => (
             "MigrationFailed",
@@ -269,9 +423,17 @@ fn slow(workload: &Workload<'_>, group: &Group, evidence: &str) -> Finding {
 /// Whether a group of lines is trouble at all: of a container that fails, near its end; or going on, repeatedly, in one that runs.
 pub(super) fn counts(view: &View<'_>, workload: &Workload<'_>, at: usize, group: &Group) -> bool {
     if is_failing(workload, view, at) {
-        return group.at_end || group.count >= 2 || group.ongoing;
+        // What came before the last lines of a container that does nothing now may be why.
+        let before = group.errors > 0 && view.facts.case.logs().get(at).is_some_and(|log| log.earlier);
+        return group.at_end || group.count >= 2 || group.ongoing || before;
     }
-    group.ongoing && group.count >= 2 && !group.retried
+    // A program that names its own end and then falls silent does not work any more, ready or not.
+    let silent = group.at_end
+        && matches!(
+            group.signature,
+            Signature::Deadlock | Signature::OutOfMemory | Signature::NoThread | Signature::Stalled
+        );
+    silent || (group.ongoing && group.count >= 2 && (group.share >= 2 || group.count >= 30) && !group.retried)
 }
 
 /// Whether the container of that log does not do its work now.

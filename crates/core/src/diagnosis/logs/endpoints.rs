@@ -11,6 +11,8 @@ pub(super) static HOST: LazyLock<Option<Regex>> = LazyLock::new(|| {
         [a-z][a-z0-9+.-]*://(?:[^\s/@"']*@)?(?P<uh>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?::(?P<up>\d{1,5}))?
         | (?i:host(?:name)?)["']?\s*[:=]?\s*["']?(?P<hh>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)["']?\s*,?\s*(?:and\s+)?(?i:port)["']?\s*[:=]?\s*["']?(?P<hp>\d{1,5})
         | (?i:lookup|resolve(?:\ host(?:name)?)?:?|ENOTFOUND|EAI_AGAIN|host\ name|UnknownHostException:|address\ for)\s+["']?(?P<lh>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)
+        | (?i:server|address|broker|database|peer|upstream)\s+(?:at|on)\s+["'](?P<qh>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)["']?(?:[:,]|\s+\([^)]*\),)?\s*(?:port\s+)?(?P<qp>\d{2,5})?
+        | \b(?P<nh>[A-Za-z][A-Za-z0-9.-]*[A-Za-z0-9])/(?:<unresolved>|\d{1,3}(?:\.\d{1,3}){3}):(?P<np>\d{2,5})
         | \b(?P<bh>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?):(?P<bp>\d{2,5})\b
         "#,
     )
@@ -44,9 +46,9 @@ pub fn endpoints(text: &str) -> Vec<Endpoint> {
     regex
         .captures_iter(text)
         .filter_map(|captures| {
-            let get = |names: [&str; 4]| names.iter().find_map(|name| captures.name(name)).map(|m| m.as_str());
-            let host = get(["uh", "hh", "lh", "bh"])?;
-            let port = get(["up", "hp", "bp", "bp"]).and_then(|port| port.parse().ok());
+            let get = |names: &[&str]| names.iter().find_map(|name| captures.name(name)).map(|m| m.as_str());
+            let host = get(&["uh", "hh", "lh", "qh", "nh", "bh"])?;
+            let port = get(&["up", "hp", "qp", "np", "bp"]).and_then(|port| port.parse().ok());
             let lower = host.to_ascii_lowercase();
             let numeric = host.chars().all(|c| c.is_ascii_digit() || c == '.');
             let address = numeric && host.split('.').count() == 4;
