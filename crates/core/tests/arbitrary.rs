@@ -143,5 +143,14 @@ proptest! {
     fn any_line_of_a_log_is_borne(line in any::<String>()) {
         logs::level(&line);
         logs::endpoints(&line);
+        logs::line(&line);
+    }
+
+    #[test]
+    fn a_log_of_any_size_gets_short_and_keeps_whole_lines(lines in prop::collection::vec("[ -~é]{0,60}", 0..200), cap in 0usize..4000) {
+        let text = lines.join("\n");
+        let short = logs::condense(&text, cap);
+        prop_assert!(short.len() <= cap);
+        prop_assert!(short.lines().all(|line| lines.iter().any(|known| known == line)));
     }
 }
