@@ -4,7 +4,7 @@
 //! Evidence: the time and the manager in an object's `managedFields`, the first time of the trouble. Looks alike: a change long before,
 //! or after, the trouble; a change of what the workload does not read; a workload that is well; pods that have not read it yet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -148,25 +148,53 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
         .collect()
 }
 
-/// ConfigMaps that a workload reads.
-fn config_maps(view: &View<'_>, workload: &Workload<'_>) -> BTreeSet<ObjectName> {
+/// ConfigMaps that a workload reads; `true` for those that it reads as files, which follow a change.
+fn config_maps(view: &View<'_>, workload: &Workload<'_>) -> BTreeMap<ObjectName, bool> {
+    let mut found = BTreeMap::new();
     let Some(spec) = workload.pod_spec() else {
-        return BTreeSet::new();
+        return found;
     };
-    let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    let read = containers
-        .flat_map(|container| environment::of(view.facts.case, workload.namespace(), container).config_maps)
-        .map(|map| map.name);
-    let mounted = spec.volumes.iter().flatten().flat_map(|volume| {
+    for container in spec.containers.iter().chain(spec.init_containers.iter().flatten()) {
+        let env = environment::of(view.facts.case, workload.namespace(), container);
+        found.extend(env.config_maps.into_iter().map(|map| (map.name, false)));
+    }
+    for volume in spec.volumes.iter().flatten() {
         let sources = volume
             .projected
             .iter()
             .flat_map(|projected| projected.sources.iter().flatten());
         let whole = volume.config_map.iter().map(|map| map.name.as_str());
-        whole.chain(sources.filter_map(|source| source.config_map.as_ref().map(|map| map.name.as_str())))
-    });
-    read.chain(mounted.map(|name| ObjectName::namespaced("ConfigMap", workload.namespace(), name)))
-        .collect()
+        let follows = !spec
+            .containers
+            .iter()
+            .flat_map(|container| container.volume_mounts.iter().flatten())
+            .any(|mount| mount.name == volume.name && mount.sub_path.is_some());
+        for name in whole.chain(sources.filter_map(|source| source.config_map.as_ref().map(|map| map.name.as_str()))) {
+            let name = ObjectName::namespaced("ConfigMap", workload.namespace(), name);
+            *found.entry(name).or_default() |= follows;
+        }
+    }
+    found
+}
+
+/// When the container that started last did: what was read at a start was read then.
+fn started(workload: &Workload<'_>) -> Option<Timestamp> {
+    workload
+        .pods
+        .iter()
+        .filter(|pod| !pod.is_over())
+        .flat_map(|pod| pod.statuses().map(|(status, _)| status))
+        .filter_map(|status| {
+            status
+                .state
+                .as_ref()?
+                .running
+                .as_ref()?
+                .started_at
+                .as_ref()
+                .map(|time| time.0)
+        })
+        .max()
 }
 
 /// Configuration that changed around the trouble that other analyzers found.
@@ -184,13 +212,17 @@ pub(super) fn config(view: &View<'_>, findings: &[Finding]) -> Vec<Finding> {
             continue;
         };
         let began = own.iter().filter_map(|finding| finding.since).min();
-        for map in config_maps(view, workload) {
+        for (map, follows) in config_maps(view, workload) {
             let Some(entry) = view.facts.case.entry(&map) else {
                 continue;
             };
             let Some(change) = last_change_of(view.facts.case, &map).filter(|change| !change.creation) else {
                 continue;
             };
+            // Running containers know nothing of a later change of what is read at the start alone.
+            if !follows && started(workload).is_some_and(|started| started < change.at) {
+                continue;
+            }
             let when = ago(view.facts.case.now(), change.at);
             let Some(began) = began else { continue };
             let before = began.duration_since(change.at);
