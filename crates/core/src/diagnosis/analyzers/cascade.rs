@@ -40,11 +40,19 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
         .workloads
         .iter()
         .filter_map(|workload| {
-            view.logs
+            let mut told = view
+                .logs
                 .positions(&workload.name)
                 .iter()
                 .filter_map(|at| view.facts.case.logs().get(*at))
-                .find_map(|log| told(workload, log))
+                .filter_map(|log| told(workload, log));
+            let mut first = told.next()?;
+            for id in told.flat_map(|other| other.evidence) {
+                if !first.evidence.contains(&id) {
+                    first.evidence.push(id);
+                }
+            }
+            Some(first)
         })
         .collect()
 }

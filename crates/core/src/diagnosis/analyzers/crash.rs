@@ -65,9 +65,12 @@ fn failing_logs<'v>(
 }
 
 fn trace(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
-    let (log, trace) = failing_logs(view, workload)
+    let told: Vec<_> = failing_logs(view, workload)
         .filter_map(|(_, log)| Some((log, logs::last_trace(log)?)))
         .filter(|(_, trace)| trace.lines_after <= 25)
+        .collect();
+    let (log, trace) = told
+        .iter()
         .min_by_key(|(log, trace)| (trace.lines_after, log.previous))?;
     let place = trace
         .frame
@@ -83,7 +86,12 @@ fn trace(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
                 "container {} of {} ends with an uncaught {} error{place}: {}{cause}",
                 log.container, workload.name, trace.language, trace.error
             ))
-            .cites([log.evidence.as_str(), workload.evidence])
+            // Each of its runs tells it.
+            .cites(
+                [log.evidence.as_str(), workload.evidence]
+                    .into_iter()
+                    .chain(told.iter().map(|(log, _)| log.evidence.as_str())),
+            )
             .manual(format!("correct the program{place}, or what it was given"))
             .done(),
     )

@@ -49,13 +49,13 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
 
 /// A container that runs and is not ready, and whose log stopped long ago for its pace.
 fn silent(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
-    let (log, last, pace) = view
+    let stopped: Vec<(&LogRecord, k8s_openapi::jiff::Timestamp, i64)> = view
         .logs
         .positions(&workload.name)
         .iter()
         .filter_map(|at| view.facts.case.logs().get(*at))
         .filter(|log| !log.previous && !log.earlier && log.lines.len() >= QUIET_LINES)
-        .find_map(|log| {
+        .filter_map(|log| {
             let pod = workload.pods.iter().find(|pod| *pod.name == log.pod)?;
             let runs = pod.statuses().any(|(status, init)| {
                 !init
@@ -68,7 +68,9 @@ fn silent(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
             let quiet = log.read_at.duration_since(last).as_secs();
             let stopped = quiet >= PAUSE_SECS && quiet >= pace.saturating_mul(20) && pace <= 60;
             (runs && !pod.is_ready() && stopped).then_some((log, last, pace))
-        })?;
+        })
+        .collect();
+    let (log, last, pace) = stopped.first().copied()?;
     let words = log.lines.last().map_or("", |line| line.text.trim());
     Some(
         claim("FellSilent", &workload.name, Depth::Mechanism, Basis::Inferred, 1)
@@ -80,7 +82,11 @@ fn silent(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
                 super::changes::ago(log.read_at, last),
                 clip(words, 160)
             ))
-            .cites([log.evidence.as_str(), workload.evidence])
+            .cites(
+                [workload.evidence]
+                    .into_iter()
+                    .chain(stopped.iter().map(|(log, ..)| log.evidence.as_str())),
+            )
             .since(Some(last))
             .manual(format!(
                 "take a thread dump of {} (kill -3 for Java, py-spy, pprof) before it is restarted: the restart is relief and takes the trace away",
@@ -114,9 +120,12 @@ fn repeated(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         return None;
     }
     let logs: Vec<(&LogRecord, Vec<Template>)> = records.into_iter().map(|log| (log, templates::of(log))).collect();
-    let told = logs
+    let all: Vec<Telling<'_>> = logs
         .iter()
         .flat_map(|(log, list)| list.iter().filter_map(|template| telling(log, list, template, &logs)))
+        .collect();
+    let told = all
+        .iter()
         .max_by_key(|told| (told.new, told.share, told.template.count))?;
     let template = &told.template;
     let trace = logs::last_trace(told.log).filter(|trace| {
@@ -152,7 +161,11 @@ fn repeated(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
             why.join(", "),
             clip(&template.sample, 240)
         ))
-        .cites([told.log.evidence.as_str(), workload.evidence])
+        .cites(
+            [told.log.evidence.as_str(), workload.evidence]
+                .into_iter()
+                .chain(all.iter().map(|other| other.log.evidence.as_str())),
+        )
         .since(template.first)
         .manual(format!(
             "find out why {} says \"{}\"{place}",
