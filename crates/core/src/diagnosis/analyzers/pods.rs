@@ -3,6 +3,7 @@
 //! Evidence: pod and workload status. Looks alike: a rollout that is only starting (young pods without any error are left alone), and
 //! restarts of long ago that have ended.
 
+use k8s_openapi::api::core::v1::ContainerStatus;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{KnownCause, View, claim, known};
@@ -101,12 +102,30 @@ pub(super) fn is_recent(pod: &PodFacts<'_>, finished: Option<Timestamp>, now: Ti
     !pod.is_ready() || finished.is_none_or(|at| now.duration_since(at) < SignedDuration::from_mins(RECENT_MINS))
 }
 
+/// Whether a container that ended by itself has come through: its pod is ready, and this run is well past the length of the last.
+pub(super) fn recovered(pod: &PodFacts<'_>, status: &ContainerStatus, now: Timestamp) -> bool {
+    let last = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    let run = status.state.as_ref().and_then(|state| state.running.as_ref());
+    let (Some(last), Some(run)) = (last, run) else {
+        return false;
+    };
+    let lasted = last
+        .started_at
+        .as_ref()
+        .zip(last.finished_at.as_ref())
+        .map_or(0, |(start, end)| end.0.duration_since(start.0).as_secs());
+    let runs = run.started_at.as_ref().map_or(0, |at| now.duration_since(at.0).as_secs());
+    // What was killed (for memory, by a probe) says nothing of the program.
+    let killed = last.reason.as_deref() == Some("OOMKilled") || matches!(last.exit_code, 137 | 143);
+    pod.is_ready() && status.restart_count <= 2 && !killed && runs >= 10 && runs > lasted.saturating_mul(2)
+}
+
 fn restarting(workload: &Workload<'_>, now: Timestamp) -> Option<Finding> {
     let worst = workload
         .pods
         .iter()
         .flat_map(|pod| pod.statuses().map(move |(status, _)| (pod, status)))
-        .filter(|(_, status)| status.restart_count > 0)
+        .filter(|(pod, status)| status.restart_count > 0 && !recovered(pod, status, now))
         .filter_map(|(pod, status)| ended(status).map(|end| (pod, status, end)))
         .filter(|(pod, _, end)| is_recent(pod, end.finished, now) && (end.exit_code != 0 || !pod.is_ready()))
         .max_by_key(|(_, status, _)| status.restart_count)?;

@@ -451,7 +451,7 @@ pub(super) fn is_failing(workload: &Workload<'_>, view: &View<'_>, at: usize) ->
 
 fn restarted(pod: &PodFacts<'_>, container: &str, now: k8s_openapi::jiff::Timestamp) -> bool {
     pod.statuses()
-        .filter(|(status, _)| status.name == container)
+        .filter(|(status, _)| status.name == container && !super::pods::recovered(pod, status, now))
         .any(|(status, _)| {
             waiting(status).is_some_and(|(reason, _)| reason == "CrashLoopBackOff")
                 || (status.restart_count > 0
