@@ -17,14 +17,9 @@ const SURE: u8 = 90;
 /// test fails until that is done.
 const MISSED: &[&str] = &[
     "deadlock",
-    "dns_name",
-    "job_backoff",
     "liveness_strict",
     "migration_missing",
-    "password_changed",
-    "rate_limit",
     "rbac_wrong_subject",
-    "restarted_once",
     "retry_storm",
     "stale_settings",
     "tls_expired",

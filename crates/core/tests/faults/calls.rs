@@ -271,3 +271,25 @@ fn two_sides_that_speak_different_protocols_are_named() {
         &["stock:8080", "tls"],
     );
 }
+
+#[test]
+fn a_lookup_that_does_not_name_its_host_is_for_the_one_host_that_nothing_has() {
+    let trace = "Traceback (most recent call last):\n  File \"/app/m.py\", line 7, in <module>\n    connect(host)\nsocket.gaierror: [Errno -3] Temporary failure in name resolution";
+    let space = |host: &str| {
+        Space::default()
+            .workload_of(
+                "mailer",
+                State::Crashes(1, "Error"),
+                json!({"container": {"env": [{"name": "RELAY_HOST", "value": host}, {"name": "MODE", "value": "batch"}]}}),
+            )
+            .workload("relay", State::Serves(4000))
+            .crash_log("mailer", trace)
+    };
+    says(
+        &space("rleay").cause("mailer"),
+        &["WrongHostname"],
+        "Deployment/mailer",
+        &["rleay", "RELAY_HOST"],
+    );
+    assert_ne!(space("relay").cause("mailer").category, "WrongHostname");
+}

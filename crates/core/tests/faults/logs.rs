@@ -1,4 +1,7 @@
 //! What a log tells: signatures, templates, stack traces, silence; and words that tell of nothing.
+use firewatch_core::diagnosis::Verdict;
+use serde_json::json;
+
 use crate::space::{self, Space, State, ago, read, served};
 use crate::{healthy, repeat, says};
 
@@ -295,4 +298,24 @@ fn a_program_that_hangs_is_told_by_its_silence() {
             .log_ending("cart", &served(40), 600),
         "cart",
     );
+}
+
+#[test]
+fn a_program_that_came_through_after_one_failed_start_is_well_and_one_that_fails_again_is_not() {
+    let space = |ran: i64, code: i32| {
+        let mut space = Space::default()
+            .workload("rates", State::Serves(ran))
+            .log("rates", "INFO listening on :8080");
+        for object in &mut space.objects {
+            if object["kind"] == "Pod" {
+                let status = &mut object["status"]["containerStatuses"][0];
+                status["restartCount"] = json!(1);
+                status["lastState"] = json!({"terminated": {"exitCode": code, "reason": "Error", "startedAt": ago(ran + 12), "finishedAt": ago(ran + 2)}});
+            }
+        }
+        space
+    };
+    healthy(&space(60, 1), "rates");
+    assert_ne!(space(5, 1).read("Deployment", "rates").verdict, Verdict::Healthy);
+    assert_ne!(space(60, 137).read("Deployment", "rates").verdict, Verdict::Healthy);
 }

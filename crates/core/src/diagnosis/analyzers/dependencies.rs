@@ -12,7 +12,7 @@ use crate::diagnosis::environment;
 use crate::diagnosis::facts::{PodFacts, Workload};
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::graph::{self, Destination};
-use crate::diagnosis::logs::{Group, Signature};
+use crate::diagnosis::logs::{Endpoint, Group, Signature, endpoints};
 use crate::diagnosis::remedy::{ContainerRef, KnownValue, Remedy};
 use crate::diagnosis::similar::closest;
 use crate::sandbox::command::Resource;
@@ -90,16 +90,57 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
             if !graph::is_call(group.signature) || !super::signatures::counts(view, workload, at, group) {
                 continue;
             }
+            let container = view.facts.case.logs().get(at).map_or("", |log| log.container.as_str());
             let Some(destination) = graph::called(view.facts.case, workload, group) else {
+                if group.signature == Signature::Dns
+                    && let Some(host) = sole_unknown_host(view, workload, container)
+                {
+                    let finding = wrong_host(view, workload, container, group, evidence, &host, None);
+                    merge(&mut found, finding);
+                }
                 continue;
             };
-            let container = view.facts.case.logs().get(at).map_or("", |log| log.container.as_str());
             let finding = judge(view, workload, container, group, evidence, &destination);
             // One claim for each caller and called: of several signatures the one that was seen most often.
             merge(&mut found, finding);
         }
     }
     found
+}
+
+/// The one host of a container's settings that is no Service and no name of elsewhere: what a lookup without a name in its message was
+/// for.
+fn sole_unknown_host(view: &View<'_>, workload: &Workload<'_>, container: &str) -> Option<String> {
+    let env = environment::of(view.facts.case, workload.namespace(), workload.container(container)?);
+    let mut unknown: Vec<String> = env
+        .values
+        .iter()
+        .filter_map(|(key, variable)| Some((key.to_ascii_uppercase(), variable.value.as_deref()?.trim())))
+        .flat_map(|(key, value)| {
+            let host = ["HOST", "ADDR", "SERVER"].iter().any(|word| key.contains(word))
+                && value.starts_with(|c: char| c.is_ascii_lowercase())
+                && value
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'));
+            let bare = host.then(|| Endpoint {
+                host: value.to_owned(),
+                port: None,
+            });
+            endpoints(value).into_iter().chain(bare)
+        })
+        .filter_map(
+            |endpoint| match graph::destination(view.facts.case, workload.namespace(), &endpoint) {
+                Destination::UnknownService(name) => Some(name),
+                _ => None,
+            },
+        )
+        .collect();
+    unknown.sort_unstable();
+    unknown.dedup();
+    match unknown.as_slice() {
+        [one] => Some(one.clone()),
+        _ => None,
+    }
 }
 
 fn verb(signature: Signature) -> &'static str {

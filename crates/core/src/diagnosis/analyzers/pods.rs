@@ -114,7 +114,10 @@ pub(super) fn recovered(pod: &PodFacts<'_>, status: &ContainerStatus, now: Times
         .as_ref()
         .zip(last.finished_at.as_ref())
         .map_or(0, |(start, end)| end.0.duration_since(start.0).as_secs());
-    let runs = run.started_at.as_ref().map_or(0, |at| now.duration_since(at.0).as_secs());
+    let runs = run
+        .started_at
+        .as_ref()
+        .map_or(0, |at| now.duration_since(at.0).as_secs());
     // What was killed (for memory, by a probe) says nothing of the program.
     let killed = last.reason.as_deref() == Some("OOMKilled") || matches!(last.exit_code, 137 | 143);
     pod.is_ready() && status.restart_count <= 2 && !killed && runs >= 10 && runs > lasted.saturating_mul(2)
