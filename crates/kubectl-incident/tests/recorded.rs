@@ -17,7 +17,6 @@ const SURE: u8 = 90;
 /// test fails until that is done.
 const MISSED: &[&str] = &[
     "deadlock",
-    "dns_name",
     "liveness_strict",
     "migration_missing",
     "rbac_wrong_subject",

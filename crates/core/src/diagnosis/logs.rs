@@ -84,6 +84,14 @@ pub fn is_retry(text: &str) -> bool {
     matches(&RETRY) && !matches(&GAVE_UP)
 }
 
+/// What the words of a line are about, whomever it names.
+pub fn signature(text: &str) -> Option<Signature> {
+    SIGNATURES
+        .iter()
+        .find(|(_, regex)| regex.is_match(text))
+        .map(|(signature, _)| *signature)
+}
+
 /// Whether a log holds at least that many lines that mark themselves as errors.
 pub fn has_errors(log: &LogRecord, least: usize) -> bool {
     log.lines

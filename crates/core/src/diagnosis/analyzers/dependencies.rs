@@ -14,7 +14,7 @@ use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::graph::{self, Destination};
 use crate::diagnosis::logs::{Endpoint, Group, Signature, endpoints};
 use crate::diagnosis::remedy::{ContainerRef, KnownValue, Remedy};
-use crate::diagnosis::similar::closest;
+use crate::diagnosis::similar::{closest, typo};
 use crate::sandbox::command::Resource;
 use crate::text::clip;
 
@@ -505,7 +505,21 @@ fn wrong_host(
         })
     });
     let place = variable.map_or(String::new(), |(key, _)| format!(" (environment variable {key})"));
+    // A slip of the pen leaves one Service that was meant.
+    let meant = typo(
+        name,
+        view.facts.services.iter().map(|service| service.name.name.as_str()),
+    );
     let remedy = variable.map(|(key, variable)| {
+        let from = variable.value.clone().unwrap_or_default();
+        let to = meant
+            .zip(list)
+            .filter(|_| !environment::looks_secret(key, &from))
+            .map(|(right, list)| KnownValue {
+                value: from.replacen(name, right, 1),
+                source: format!("Service/{right}"),
+                evidence: vec![list.to_owned()],
+            });
         let at = ContainerRef {
             workload: workload.name.clone(),
             container: container.to_owned(),
@@ -514,15 +528,15 @@ fn wrong_host(
             Some((map, map_key)) => Remedy::WrongConfigMapValue {
                 config_map: map.clone(),
                 key: map_key.clone(),
-                from: variable.value.clone().unwrap_or_default(),
-                to: None,
+                from,
+                to,
                 consumer: at,
             },
             None => Remedy::Env {
                 container: at,
                 name: key.clone(),
-                from: variable.value.clone(),
-                to: None,
+                from: Some(from),
+                to,
             },
         }
     });

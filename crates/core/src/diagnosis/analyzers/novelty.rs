@@ -8,8 +8,10 @@ use crate::diagnosis::case_file::LogRecord;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::Workload;
 use crate::diagnosis::finding::{Depth, Finding};
+use crate::diagnosis::graph;
 use crate::diagnosis::logs::templates::{self, Template};
 use crate::diagnosis::logs::{self, Level};
+use crate::sandbox::command::Resource;
 use crate::text::clip;
 
 /// What this analyzer can claim.
@@ -128,6 +130,11 @@ fn repeated(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         .iter()
         .max_by_key(|told| (told.new, told.share, told.template.count))?;
     let template = &told.template;
+    // Whom a failing call was for is not known without the Services: `dependencies` says so.
+    let call = logs::signature(&template.sample).is_some_and(graph::is_call);
+    if call && view.facts.case.complete_list(Resource::Services).is_none() {
+        return None;
+    }
     let trace = logs::last_trace(told.log).filter(|trace| {
         let end = told.log.lines.len().saturating_sub(trace.lines_after + 1);
         end >= template.last_line && end <= template.last_line + 60

@@ -431,7 +431,7 @@ pub(super) fn counts(view: &View<'_>, workload: &Workload<'_>, at: usize, group:
     let silent = group.at_end
         && matches!(
             group.signature,
-            Signature::Deadlock | Signature::OutOfMemory | Signature::NoThread | Signature::Stalled
+            Signature::Deadlock | Signature::OutOfMemory | Signature::Stalled
         );
     silent || (group.ongoing && group.count >= 2 && (group.share >= 2 || group.count >= 30) && !group.retried)
 }
