@@ -130,11 +130,13 @@ fn repeated(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         .iter()
         .max_by_key(|told| (told.new, told.share, told.template.count))?;
     let template = &told.template;
-    // Whom a failing call was for is not known without the Services: `dependencies` says so.
+    // Whom a failing call was for is not known without the Services: then it is what is felt, and no cause.
     let call = logs::signature(&template.sample).is_some_and(graph::is_call);
-    if call && view.facts.case.complete_list(Resource::Services).is_none() {
-        return None;
-    }
+    let depth = if call && view.facts.case.complete_list(Resource::Services).is_none() {
+        Depth::Symptom
+    } else {
+        Depth::Mechanism
+    };
     let trace = logs::last_trace(told.log).filter(|trace| {
         let end = told.log.lines.len().saturating_sub(trace.lines_after + 1);
         end >= template.last_line && end <= template.last_line + 60
@@ -156,7 +158,7 @@ fn repeated(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         claim(
             "RepeatedErrors",
             &workload.name,
-            Depth::Mechanism,
+            depth,
             Basis::Logged,
             u8::from(told.new) + u8::from(told.share >= 50),
         )
