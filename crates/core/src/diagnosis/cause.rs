@@ -47,6 +47,7 @@ fn is_secondary(category: &str) -> bool {
             | "EndsWithError"
             | "RepeatedErrors"
             | "FellSilent"
+            | "ThreadEnded"
             | "ProbeNeverSucceeds"
             | "ProbeTooStrict"
             | "ConnectionPoolExhausted"

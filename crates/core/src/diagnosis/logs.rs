@@ -8,6 +8,7 @@ mod condense;
 mod endpoints;
 mod line;
 mod signatures;
+pub mod silence;
 pub mod templates;
 mod traces;
 

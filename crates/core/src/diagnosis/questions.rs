@@ -150,6 +150,16 @@ pub fn other_logs(facts: &Facts<'_>, graph: &Graph, logs: &LogIndex) -> Vec<Comm
                 named.extend(graph.edges(&service).iter().map(|edge| edge.to.clone()));
             }
         }
+        // Where its work comes from tells whether there is any.
+        let stopped = own.contains(&workload.name)
+            && logs
+                .positions(&workload.name)
+                .iter()
+                .filter_map(|at| facts.case.logs().get(*at))
+                .any(|log| !log.previous && !log.earlier && super::logs::silence::stopped(log).is_some());
+        if stopped {
+            named.extend(graph.reach(&workload.name));
+        }
     }
     order
         .iter()
@@ -158,6 +168,7 @@ pub fn other_logs(facts: &Facts<'_>, graph: &Graph, logs: &LogIndex) -> Vec<Comm
         .filter(|workload| in_trouble(workload) || named.contains(&workload.name))
         .take(OTHERS)
         .flat_map(logs_of)
+        .chain(migration_logs(facts, logs))
         .chain(deep_logs(facts, logs))
         .collect()
 }
@@ -176,6 +187,26 @@ pub fn classes(facts: &Facts<'_>) -> Vec<Command> {
         name: None,
     };
     if named { vec![command] } else { Vec::new() }
+}
+
+/// What the migration that failed said, where a program misses what it should have made.
+fn migration_logs(facts: &Facts<'_>, logs: &LogIndex) -> Vec<Command> {
+    let missed = targets(facts).into_iter().any(|workload| {
+        logs.of(&workload.name)
+            .any(|(_, group, _)| group.signature == super::logs::Signature::SchemaMissing)
+    });
+    if !missed {
+        return Vec::new();
+    }
+    facts
+        .case
+        .all::<k8s_openapi::api::batch::v1::Job>()
+        .filter(|(name, job, _)| super::analyzers::changes_schema(name, job))
+        .filter_map(|(name, _, _)| facts.workload(name))
+        .filter(|workload| in_trouble(workload))
+        .take(1)
+        .flat_map(logs_of)
+        .collect()
 }
 
 /// More of the target's own logs, where the last lines are all that was read and tell nothing.

@@ -10,6 +10,7 @@
     clippy::too_many_lines
 )]
 
+mod blame;
 mod calls;
 mod changes;
 mod load;

@@ -12,7 +12,7 @@ use crate::diagnosis::environment;
 use crate::diagnosis::facts::{PodFacts, Workload};
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::graph::{self, Destination};
-use crate::diagnosis::logs::{Endpoint, Group, Signature, endpoints};
+use crate::diagnosis::logs::{Group, Signature, endpoints};
 use crate::diagnosis::remedy::{ContainerRef, KnownValue, Remedy};
 use crate::diagnosis::similar::{closest, typo};
 use crate::sandbox::command::Resource;
@@ -73,6 +73,12 @@ pub(super) const CAUSES: &[KnownCause] = &[
         "A NetworkPolicy forbids the call to pods that are ready.",
         "The caller's log, the policies, labels of both sides.",
         "A called program that is down; a network that ignores policies.",
+    ),
+    known(
+        "RateLimited",
+        "What is called answers that it is asked too often (429).",
+        "The caller's log; the revision of the caller that asks more than the one before.",
+        "Calls that are retried and succeed; a quota of Kubernetes.",
     ),
     known(
         "DnsFails",
@@ -183,6 +189,9 @@ fn judge(
     }
     if let Some(finding) = super::names::unresolved(view, workload, group, evidence, destination) {
         return finding;
+    }
+    if group.signature == Signature::RateLimited {
+        return rate_limited(workload, group, evidence, destination);
     }
     match destination {
         Destination::Service(service) => {
@@ -312,6 +321,36 @@ fn unread(workload: &Workload<'_>, group: &Group, evidence: &str, service: &Obje
         .since(group.first)
         .manual(format!("read the Services of the namespace, then look at {service}"))
         .done()
+}
+
+/// Who is told to ask less is the one who asks too often; what it calls is well.
+fn rate_limited(workload: &Workload<'_>, group: &Group, evidence: &str, destination: &Destination) -> Finding {
+    let (depth, to) = match destination {
+        Destination::Service(service) => (Depth::Mechanism, Some(service.clone())),
+        _ => (Depth::Fault, None),
+    };
+    claim(
+        "RateLimited",
+        &workload.name,
+        depth,
+        Basis::Logged,
+        u8::from(group.count > 2),
+    )
+    .says(format!(
+        "{} asks {} more often than it may: it is refused for its rate, {} times (\"{}\")",
+        workload.name,
+        group.subject,
+        group.count,
+        clip(&group.sample, 200)
+    ))
+    .cites([evidence, workload.evidence])
+    .points_to(to)
+    .since(group.first)
+    .manual(format!(
+        "let {} ask {} less often (a cache, fewer workers, a pause after 429), or have its limit raised",
+        workload.name, group.subject
+    ))
+    .done()
 }
 
 /// The Service is there, and its name does not resolve.

@@ -3,6 +3,7 @@
 
 mod autoscaling;
 mod cascade;
+mod certificates;
 pub(super) mod changes;
 mod code;
 mod cpu;
@@ -14,6 +15,7 @@ mod images;
 mod ingresses;
 mod jobs;
 mod memory;
+mod migrations;
 mod names;
 mod neighbours;
 mod network;
@@ -24,12 +26,14 @@ mod policy;
 mod probes;
 mod rbac;
 mod references;
+mod retries;
 mod rollout;
 mod scheduling;
 mod services;
 mod settings;
 mod signatures;
 mod start;
+mod stopped;
 mod storage;
 mod surroundings;
 mod unplaced;
@@ -38,6 +42,7 @@ mod volumes;
 mod waits;
 
 use k8s_openapi::jiff::Timestamp;
+pub(super) use migrations::changes_schema;
 
 use super::confidence::{self, Basis};
 use super::facts::Facts;
@@ -311,6 +316,27 @@ pub const ALL: &[Analyzer] = &[
         explains: "source code in evidence beside a fault that it can bring: what only grows, what is not given back, retries without a pause, timeouts that are too short, locks in both orders",
         causes: code::CAUSES,
         run: code::analyze,
+    },
+    Analyzer {
+        name: "retries",
+        role: Role::CodeAnalyst,
+        explains: "clients whose retries overload what they call",
+        causes: retries::CAUSES,
+        run: retries::analyze,
+    },
+    Analyzer {
+        name: "migrations",
+        role: Role::SreInvestigator,
+        explains: "schemas that lack what a program asks for, because the Job that should have made it failed",
+        causes: migrations::CAUSES,
+        run: migrations::analyze,
+    },
+    Analyzer {
+        name: "stopped",
+        role: Role::CodeAnalyst,
+        explains: "programs that run, are ready, and have stopped to work: a thread that ended, a steady log that fell silent",
+        causes: stopped::CAUSES,
+        run: stopped::analyze,
     },
     Analyzer {
         name: "neighbours",

@@ -22,6 +22,9 @@ const FAULT_SHOWS: SignedDuration = SignedDuration::from_hours(24);
 /// A leak that a change brought shows within this time.
 const LEAK_SHOWS: SignedDuration = SignedDuration::from_hours(7 * 24);
 
+/// A program that asks too often does so from its start.
+const RATE_SHOWS: SignedDuration = SignedDuration::from_hours(1);
+
 /// Labels and annotations that a controller or a restart writes.
 const NOISE: [&str; 4] = [
     "pod-template-hash",
@@ -49,7 +52,7 @@ pub(super) fn attach(view: &View<'_>, findings: &mut [Finding]) {
         let changes = diff(&before.template, &now.template);
         let touching: Vec<&String> = changes
             .iter()
-            .filter(|change| touches(&finding.category, change))
+            .filter(|change| touches(&finding.category, change) || calls_what_fails(finding, change))
             .collect();
         if touching.is_empty() || !precedes(finding, now) || !lived(now, before) {
             continue;
@@ -241,6 +244,8 @@ fn touches(category: &str, change: &str) -> bool {
         | "Stalled"
         | "Deadlock"
         | "PoisonMessage"
+        | "RateLimited"
+        | "RetryStorm"
         | "CommandEndsAtOnce"
         | "RunAsRootRefused" => any(&[
             ".image:",
@@ -279,6 +284,19 @@ fn touches(category: &str, change: &str) -> bool {
     }
 }
 
+/// Whether a change gave the program another host to call, and the finding is about a call to it.
+fn calls_what_fails(finding: &Finding, change: &str) -> bool {
+    matches!(finding.category.as_str(), "CertificateInvalid" | "ProtocolMismatch")
+        && [" env ", ".args:", ".command:"]
+            .iter()
+            .any(|word| change.contains(word))
+        && change.rsplit_once(" → ").is_some_and(|(_, now)| {
+            crate::diagnosis::logs::endpoints(now)
+                .iter()
+                .any(|endpoint| finding.summary.contains(&endpoint.host))
+        })
+}
+
 /// Whether the change came before the trouble, as far as times are known.
 fn precedes(finding: &Finding, now: &Revision<'_>) -> bool {
     match (now.created, finding.since) {
@@ -286,6 +304,8 @@ fn precedes(finding: &Finding, now: &Revision<'_>) -> bool {
             // What ran well for a day was not broken by the change; a leak takes longer to show.
             let patience = if finding.category == "OutOfMemory" {
                 LEAK_SHOWS
+            } else if matches!(finding.category.as_str(), "RateLimited" | "RetryStorm") {
+                RATE_SHOWS
             } else {
                 FAULT_SHOWS
             };

@@ -224,7 +224,12 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
             if (failing && super::surroundings::names(&group.sample))
                 || super::volumes::explains(view, workload, at, group, evidence)
                 || super::values::explains(view, workload, at, group, evidence)
+                || super::migrations::explains(view, workload, group, evidence)
             {
+                continue;
+            }
+            if let Some(finding) = super::certificates::of_called(view, workload, group, evidence) {
+                merge(&mut found, finding);
                 continue;
             }
             let agreeing = u8::from(failing) + u8::from(group.count > 2 || (failing && group.at_end));
@@ -279,12 +284,18 @@ fn meaning(group: &Group) -> Option<(&'static str, String, String)> {
         ),
         Signature::CertificateExpired => (
             "CertificateExpired",
-            "a TLS certificate has expired, so its verification fails".to_owned(),
+            format!(
+                "a TLS certificate{} has expired, so its verification fails",
+                if subject.is_empty() { String::new() } else { format!(" that {subject} shows") }
+            ),
             "renew the certificate, put it where the pods read it, then restart them".to_owned(),
         ),
         Signature::CertificateInvalid => (
             "CertificateInvalid",
-            "a TLS certificate is not trusted, or is for another name".to_owned(),
+            format!(
+                "a TLS certificate{} is not trusted, or is for another name",
+                if subject.is_empty() { String::new() } else { format!(" that {subject} shows") }
+            ),
             "give the program the right CA, or the server a certificate for the name that is called".to_owned(),
         ),
         Signature::Syntax => (

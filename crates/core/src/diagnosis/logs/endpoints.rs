@@ -53,6 +53,11 @@ pub fn endpoints(text: &str) -> Vec<Endpoint> {
             let numeric = host.chars().all(|c| c.is_ascii_digit() || c == '.');
             let address = numeric && host.split('.').count() == 4;
             let bare = captures.name("bh").is_some();
+            // `(_ssl.c:1029)`: the end of a longer name is no host.
+            let cut = captures
+                .name("bh")
+                .and_then(|m| text.get(..m.start()))
+                .is_some_and(|before| before.ends_with(['.', '_']));
             let word = matches!(
                 lower.as_str(),
                 "at" | "on"
@@ -72,6 +77,7 @@ pub fn endpoints(text: &str) -> Vec<Endpoint> {
                     | "failed"
             );
             let fits = !word
+                && !cut
                 && (!numeric || address)
                 && lower != "0.0.0.0"
                 && lower != "127.0.0.1"
