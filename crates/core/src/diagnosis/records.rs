@@ -64,18 +64,22 @@ pub struct LogRecord {
     pub evidence: String,
 }
 
+/// Bytes of a line that are kept: what is longer is data, and no analyzer is to spend its time on it.
+const LONGEST_LINE: usize = 32 * 1024;
+
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogLine {
     /// When the container wrote it.
     pub at: Option<Timestamp>,
-    /// What it wrote.
+    /// What it wrote, at most the first 32 KiB.
     pub text: String,
 }
 
 impl LogLine {
     /// Splits the timestamp off that `kubectl logs --timestamps` puts in front.
     pub(super) fn read(line: &str) -> Self {
+        let line = line.get(..line.floor_char_boundary(LONGEST_LINE)).unwrap_or(line);
         let (head, rest) = line.split_once(' ').unwrap_or((line, ""));
         let looks_like_time = head.len() >= 20 && head.as_bytes().get(10) == Some(&b'T');
         match looks_like_time.then(|| head.parse::<Timestamp>().ok()).flatten() {

@@ -3,7 +3,7 @@ use firewatch_core::diagnosis::{Finding, Remedy};
 use serde_json::json;
 
 use crate::space::{self, Space, State, ago, served};
-use crate::{healthy, repeat, says};
+use crate::{first_remedy, healthy, repeat, says};
 
 #[test]
 fn a_config_change_that_broke_a_program_is_the_cause_with_who_made_it() {
@@ -188,8 +188,5 @@ fn a_revision_of_long_ago_is_not_blamed_for_the_fault_of_today() {
 
 /// Whether the first way to put it right is the revision before.
 fn leads_back(cause: &Finding) -> bool {
-    match &cause.remedy {
-        Some(Remedy::FirstOf { remedies }) => matches!(remedies.first(), Some(Remedy::BadRevision { .. })),
-        remedy => matches!(remedy, Some(Remedy::BadRevision { .. })),
-    }
+    matches!(first_remedy(cause), Some(Remedy::BadRevision { .. }))
 }

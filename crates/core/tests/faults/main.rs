@@ -17,7 +17,7 @@ mod load;
 mod logs;
 mod space;
 
-use firewatch_core::diagnosis::{Finding, Verdict};
+use firewatch_core::diagnosis::{Finding, Remedy, Verdict};
 use space::Space;
 
 /// Asserts what was found: category, object, and words of the summary.
@@ -35,6 +35,14 @@ fn says(cause: &Finding, categories: &[&str], object: &str, words: &[&str]) {
             "{word} is not in: {}",
             cause.summary
         );
+    }
+}
+
+/// Of several remedies the one that is tried first.
+fn first_remedy(cause: &Finding) -> Option<&Remedy> {
+    match cause.remedy.as_ref()? {
+        Remedy::FirstOf { remedies } => remedies.first(),
+        one => Some(one),
     }
 }
 

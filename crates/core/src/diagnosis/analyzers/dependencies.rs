@@ -12,7 +12,7 @@ use crate::diagnosis::environment;
 use crate::diagnosis::facts::{PodFacts, Workload};
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::graph::{self, Destination};
-use crate::diagnosis::logs::{Group, Signature, endpoints};
+use crate::diagnosis::logs::{Endpoint, Group, Signature, endpoints};
 use crate::diagnosis::remedy::{ContainerRef, KnownValue, Remedy};
 use crate::diagnosis::similar::{closest, typo};
 use crate::sandbox::command::Resource;

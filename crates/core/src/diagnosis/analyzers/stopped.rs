@@ -118,7 +118,10 @@ fn thread(workload: &Workload<'_>, log: &LogRecord) -> Option<Finding> {
             at: None,
             text: error.clone(),
         }],
-        ..log.clone()
+        pod: log.pod.clone(),
+        container: log.container.clone(),
+        evidence: log.evidence.clone(),
+        ..*log
     })
     .iter()
     .any(|group| {

@@ -89,9 +89,6 @@ pub fn last_trace(log: &LogRecord) -> Option<Trace> {
     let total = log.lines.len();
     let mut reading = Reading::default();
     for (index, line) in log.lines.iter().enumerate() {
-        if line.text.len() > 65_536 {
-            continue;
-        }
         let after = total.saturating_sub(index + 1);
         if line.text.trim_start().starts_with('{')
             && let Some(stack) = line::read(&line.text).stack
