@@ -13,10 +13,6 @@ use kubectl_incident::scenario::replayed;
 /// A claim as sure as this must be right.
 const SURE: u8 = 90;
 
-/// Scenarios that are not diagnosed yet as they should be. A debt, told in the open: whoever pays one takes it off this list, and the
-/// test fails until that is done.
-const MISSED: &[&str] = &["liveness_strict", "rbac_wrong_subject", "stale_settings"];
-
 fn recorded() -> Vec<(String, PathBuf)> {
     let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
     let library = Library::in_directory(&scenarios);
@@ -35,7 +31,6 @@ fn every_recording_comes_to_what_its_scenario_expects() {
     assert!(all.len() >= 5, "recordings are missing");
     let library = Library::built_in();
     let mut wrong = Vec::new();
-    let mut missed = Vec::new();
     let mut squares = 0.0;
     let mut claims = 0_u32;
     println!(
@@ -69,31 +64,17 @@ fn every_recording_comes_to_what_its_scenario_expects() {
             let claimed = f64::from(root.finding.confidence.as_hundredths()) / 100.0;
             squares += (claimed - f64::from(u8::from(cause_is_right))).powi(2);
             claims += 1;
-            if !cause_is_right && !MISSED.contains(&name.as_str()) && root.finding.confidence.as_hundredths() >= SURE {
+            if !cause_is_right && root.finding.confidence.as_hundredths() >= SURE {
                 wrong.push(format!("{name}: wrong at confidence {}", root.finding.confidence));
             }
         }
         // Unoptimised, and on a machine that does other things too.
         assert!(took < Duration::from_secs(5), "{name} took {took:?}");
-        if MISSED.contains(&name.as_str()) {
-            if differences.is_empty() {
-                wrong.push(format!("{name}: as expected now; take it off MISSED"));
-            }
-            missed.extend(
-                differences
-                    .into_iter()
-                    .map(|difference| format!("{name}: {difference}")),
-            );
-            continue;
-        }
         wrong.extend(
             differences
                 .into_iter()
                 .map(|difference| format!("{name}: {difference}")),
         );
-    }
-    if !missed.is_empty() {
-        println!("\nknown misses:\n{}\n", missed.join("\n"));
     }
     println!(
         "{} recordings, {claims} claims, Brier score {:.4}",

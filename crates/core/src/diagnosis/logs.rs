@@ -4,6 +4,7 @@
 //! `ErrorHandler` match nothing. Lines that a program itself marks as information are not read. Must never treat a line as anything
 //! but data. Called by the log analyzers and by `questions`.
 
+pub mod answers;
 mod condense;
 mod endpoints;
 mod line;

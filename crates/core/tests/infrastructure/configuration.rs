@@ -237,4 +237,8 @@ fn a_program_that_calls_what_its_settings_no_longer_say_must_read_them_again() {
     );
     case("2026-05-04T09:40:00Z", "2026-05-04T09:50:00Z", "old-db").never(APP, "StaleConfiguration");
     case("2026-05-04T09:55:00Z", "2026-05-04T09:50:00Z", "new-db").never(APP, "StaleConfiguration");
+    // A name that the new one only contains is not the new one; and that nothing serves the old one any more explains nothing.
+    case("2026-05-04T09:55:00Z", "2026-05-04T09:50:00Z", "db")
+        .with(service("db", json!({"app": "nothing"}), json!({"port": 5432})))
+        .expect(APP, "StaleConfiguration", "Deployment/store", &["still calls db"]);
 }

@@ -1,5 +1,6 @@
 //! Whole incidents as they are met: a fault among healthy neighbours and ordinary noise, asked about at the object that people see.
 
+use firewatch_core::diagnosis::Remedy;
 use serde_json::{Value, json};
 
 use crate::case::{App, Case, claim, config_map, node, running, service, volume};
@@ -268,7 +269,70 @@ fn rights_that_are_bound_to_another_name() {
             .with(binding)
             .with(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "reader", "namespace": "market"}, "rules": []}))
             .log(&pod, &format!("{line}\n").repeat(2))
-            .expect(CHECKOUT, "RbacForbidden", "Deployment/checkout", &[words]);
+            .expect(CHECKOUT, "RbacForbidden", "RoleBinding/checkout-reads", &[words]);
+    }
+}
+
+#[test]
+fn a_right_that_another_account_has_is_named_at_its_binding() {
+    let line = "E0504 10:00:00.000000 1 leaderelection.go:330] error retrieving resource lock market/checkout in the namespace of its own: leases.coordination.k8s.io \"checkout\" is forbidden: User \"system:serviceaccount:market:default\" cannot get resource \"leases\" in API group \"coordination.k8s.io\" in the namespace \"market\"";
+    let case = |group: &str| {
+        let app = App::new("checkout").crashing(1, "Error", "");
+        let pod = app.pod();
+        add(app)
+            .with(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "leader", "namespace": "market"},
+                "rules": [{"apiGroups": [group], "resources": ["leases"], "verbs": ["get", "create"]}]}))
+            .with(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "leader", "namespace": "market"},
+                "subjects": [{"kind": "ServiceAccount", "name": "elector", "namespace": "market"}],
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "leader"}}))
+            .log(&pod, &format!("{line}\n").repeat(2))
+    };
+    case("coordination.k8s.io").expect(
+        CHECKOUT,
+        "RbacForbidden",
+        "RoleBinding/leader",
+        &["Role leader, which allows it, to ServiceAccount elector and not default"],
+    );
+    let cause = case("batch").cause("Deployment", "checkout");
+    assert!(!cause.summary.contains("which allows it"), "{}", cause.summary);
+}
+
+#[test]
+fn a_probe_that_gives_up_before_a_steady_answer_gets_the_time_that_the_answer_takes() {
+    let case = |answers: &[&str]| {
+        let app = App::new("checkout")
+            .container(json!({"livenessProbe": {"httpGet": {"path": "/live", "port": 8080}, "timeoutSeconds": 1}}))
+            .crashing(137, "Error", "");
+        let pod = app.pod();
+        let log: String = answers
+            .iter()
+            .map(|took| format!("INFO GET /live 200 {took}\n"))
+            .collect();
+        add(app)
+            .warning("Pod", &pod, "Unhealthy", "Liveness probe failed: Get \"http://10.244.0.9:8080/live\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
+            .event("Pod", &pod, "Normal", "Killing", "Container app failed liveness probe, will be restarted")
+            .log(&pod, &format!("INFO listening on :8080\n{log}"))
+            .cause("Deployment", "checkout")
+    };
+    let timeout = |cause: &firewatch_core::diagnosis::Finding| {
+        assert_eq!(cause.category, "ProbeTooStrict");
+        let ways = cause.remedy.as_ref().unwrap().ways();
+        ways.into_iter().find_map(|way| match way {
+            Remedy::ProbeField { field, from, to, .. } if field == "timeoutSeconds" && from == "1" => {
+                to.as_ref().map(|to| to.value.clone())
+            }
+            _ => None,
+        })
+    };
+    assert_eq!(timeout(&case(&["1400 ms", "1600 ms"])).as_deref(), Some("4"));
+    // In time, of one alone, ever slower, or slower than any probe should wait: nothing says which time-out is right.
+    for answers in [
+        &["400 ms", "1600 ms"][..],
+        &["1400 ms"],
+        &["1400 ms", "2900 ms"],
+        &["11000 ms", "12000 ms"],
+    ] {
+        assert_eq!(timeout(&case(answers)), None, "{answers:?}");
     }
 }
 

@@ -93,7 +93,10 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for workload in &view.facts.workloads {
         for (at, group, evidence) in view.logs.of(&workload.name) {
-            if !graph::is_call(group.signature) || !super::signatures::counts(view, workload, at, group) {
+            if !graph::is_call(group.signature)
+                || !super::signatures::counts(view, workload, at, group)
+                || super::values::is_outdated(view, workload, at, group, evidence)
+            {
                 continue;
             }
             let container = view.facts.case.logs().get(at).map_or("", |log| log.container.as_str());

@@ -15,6 +15,7 @@ use crate::diagnosis::case_file::EventRecord;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended};
 use crate::diagnosis::finding::{Depth, Finding};
+use crate::diagnosis::logs::answers;
 use crate::diagnosis::remedy::{ContainerRef, KnownValue, Probe, Remedy};
 use crate::diagnosis::similar::typo;
 use crate::text::clip;
@@ -22,6 +23,9 @@ use crate::text::clip;
 static LISTENS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)\b(?:listen(?:ing|s)?|serving|running|started|bound|available|ready)\b[^\n]{0,60}?(?::|\bport:? ?)(\d{2,5})\b").ok()
 });
+
+/// A program that takes longer to say that it is well is not well.
+const LONGEST_ANSWER_MILLIS: u64 = 10_000;
 
 /// What this analyzer can claim.
 pub(super) const CAUSES: &[KnownCause] = &[
@@ -278,19 +282,47 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, kind: Probe) -> Option<Findin
     let late = message.contains("timeout") || message.contains("deadline");
     if late && (kind == Probe::ReadinessProbe || restarts > 0) {
         let timeout = probe.timeout_seconds.unwrap_or(1);
+        let steady = steady_answers(view, pod, container, probe, timeout);
+        let (told, log_evidence) = steady.as_ref().map_or((String::new(), None), |steady| {
+            (
+                format!(
+                    "; the program answers it, in {} to {} ms, {} times in its log",
+                    steady.least, steady.most, steady.count
+                ),
+                Some(steady.evidence.as_str()),
+            )
+        });
+        let manual = Remedy::Manual {
+            instruction:
+                "find out why the answer is late; give a slow start a startupProbe, and the probe a longer timeout"
+                    .to_owned(),
+        };
+        let remedy = steady.as_ref().map(|steady| Remedy::ProbeField {
+            container: at,
+            probe: kind,
+            field: "timeoutSeconds".to_owned(),
+            from: timeout.to_string(),
+            to: Some(KnownValue {
+                value: steady.timeout().to_string(),
+                source: format!("twice the longest answer in the log of {}", pod.name),
+                evidence: vec![steady.evidence.clone()],
+            }),
+        });
         return Some(
-            base("ProbeTooStrict", Depth::Mechanism, 0)
+            base("ProbeTooStrict", Depth::Mechanism, if steady.is_some() { 2 } else { 0 })
                 .says(format!(
-                    "the {} probe of container {} of {} gets no answer within {timeout} s; so it {effect}",
+                    "the {} probe of container {} of {} gets no answer within {timeout} s{told}; so it {effect}",
                     word(kind),
                     container.name,
                     workload.name
                 ))
-                .cites(cited)
+                .cites(cited.into_iter().chain(log_evidence))
                 .since(event.first)
-                .manual(
-                    "find out why the answer is late; give a slow start a startupProbe, and the probe a longer timeout",
-                )
+                .remedy(match remedy {
+                    Some(fix) => fix.or(Some(manual)),
+                    None => manual,
+                })
+                .long_term("find out why the answer takes so long, before the time-out has to grow again")
                 .done(),
         );
     }
@@ -413,6 +445,47 @@ fn slow_start(
             ))
             .done(),
     )
+}
+
+/// Good answers to a probe that came after the kubelet had stopped waiting.
+struct SteadyAnswers {
+    /// Thousandths of a second.
+    least: u64,
+    most: u64,
+    count: usize,
+    evidence: String,
+}
+
+impl SteadyAnswers {
+    /// Seconds that leave room for the longest answer that was seen.
+    fn timeout(&self) -> u64 {
+        self.most.saturating_mul(2).div_ceil(1000)
+    }
+}
+
+/// What the program's log says of its answers to the probe's path, where each is good, later than the time-out, and like the others: a
+/// program whose answers grow slower is ill, and patience is no cure for it.
+fn steady_answers(
+    view: &View<'_>,
+    pod: &PodFacts<'_>,
+    container: &Container,
+    probe: &ProbeSpec,
+    timeout: i32,
+) -> Option<SteadyAnswers> {
+    let path = probe.http_get.as_ref()?.path.as_deref().filter(|path| path.len() > 1)?;
+    let log = view
+        .facts
+        .logs(pod.name, &container.name)
+        .find(|log| answers::times_of(log, path).len() > 1)?;
+    let times = answers::times_of(log, path);
+    let (least, most) = (*times.iter().min()?, *times.iter().max()?);
+    let late = least > u64::try_from(timeout).ok()?.saturating_mul(1000);
+    (late && most <= least.saturating_mul(2) && most <= LONGEST_ANSWER_MILLIS).then(|| SteadyAnswers {
+        least,
+        most,
+        count: times.len(),
+        evidence: log.evidence.clone(),
+    })
 }
 
 /// The path that another probe of the container asks, where this one's differs from it by a slip.

@@ -15,7 +15,7 @@ use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::environment::{self, Environment, Variable};
 use crate::diagnosis::facts::Workload;
 use crate::diagnosis::finding::{Depth, Finding};
-use crate::diagnosis::logs::{Group, Signature};
+use crate::diagnosis::logs::{Group, Signature, endpoints};
 use crate::diagnosis::remedy::{ContainerRef, Remedy};
 use crate::text::clip;
 
@@ -260,6 +260,11 @@ fn unexpanded(
     None
 }
 
+/// Whether a call that fails goes to what only the settings of before said: what became of that address explains nothing.
+pub(super) fn is_outdated(view: &View<'_>, workload: &Workload<'_>, at: usize, group: &Group, evidence: &str) -> bool {
+    stale(view, workload, at, group, evidence).is_some()
+}
+
 /// The program still calls what its ConfigMap no longer says.
 fn stale(view: &View<'_>, workload: &Workload<'_>, at: usize, group: &Group, evidence: &str) -> Option<Finding> {
     if !crate::diagnosis::graph::is_call(group.signature)
@@ -287,7 +292,7 @@ fn stale(view: &View<'_>, workload: &Workload<'_>, at: usize, group: &Group, evi
     });
     let (map, changed) = map?;
     // What the settings still say is not stale.
-    let says = |value: &str| value.contains(host);
+    let says = |value: &str| value.trim() == host || endpoints(value).iter().any(|endpoint| endpoint.host == host);
     let still = env
         .values
         .values()
