@@ -304,14 +304,14 @@ fn a_probe_that_gives_up_before_a_steady_answer_gets_the_time_that_the_answer_ta
             .container(json!({"livenessProbe": {"httpGet": {"path": "/live", "port": 8080}, "timeoutSeconds": 1}}))
             .crashing(137, "Error", "");
         let pod = app.pod();
-        let log: String = answers
+        let log: Vec<String> = answers
             .iter()
-            .map(|took| format!("INFO GET /live 200 {took}\n"))
+            .map(|took| format!("INFO GET /live 200 {took}"))
             .collect();
         add(app)
             .warning("Pod", &pod, "Unhealthy", "Liveness probe failed: Get \"http://10.244.0.9:8080/live\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
             .event("Pod", &pod, "Normal", "Killing", "Container app failed liveness probe, will be restarted")
-            .log(&pod, &format!("INFO listening on :8080\n{log}"))
+            .log(&pod, &format!("INFO listening on :8080\n{}\n", log.join("\n")))
             .cause("Deployment", "checkout")
     };
     let timeout = |cause: &firewatch_core::diagnosis::Finding| {

@@ -3,18 +3,18 @@
 //! Evidence: the caller's log, its settings, and the Services of the namespace. Looks alike: a caller that retries and succeeds, and a
 //! victim: the finding points to what was called, so that the cause is looked for there.
 
-use k8s_openapi::api::core::v1::{Container, Service};
+mod credentials;
+mod hosts;
+mod ports;
 
 use super::{KnownCause, View, claim, known, merge};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
-use crate::diagnosis::environment;
-use crate::diagnosis::facts::{PodFacts, Workload};
+use crate::diagnosis::facts::Workload;
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::graph::{self, Destination};
-use crate::diagnosis::logs::{Endpoint, Group, Signature, endpoints};
-use crate::diagnosis::remedy::{ContainerRef, KnownValue, Remedy};
-use crate::diagnosis::similar::{closest, typo};
+use crate::diagnosis::logs::{Group, Signature};
+use crate::diagnosis::remedy::Remedy;
 use crate::sandbox::command::Resource;
 use crate::text::clip;
 
@@ -102,9 +102,9 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
             let container = view.facts.case.logs().get(at).map_or("", |log| log.container.as_str());
             let Some(destination) = graph::called(view.facts.case, workload, group) else {
                 if group.signature == Signature::Dns
-                    && let Some(host) = sole_unknown_host(view, workload, container)
+                    && let Some(host) = hosts::sole_unknown_host(view, workload, container)
                 {
-                    let finding = wrong_host(view, workload, container, group, evidence, &host, None);
+                    let finding = hosts::wrong_host(view, workload, container, group, evidence, &host, None);
                     merge(&mut found, finding);
                 }
                 continue;
@@ -115,41 +115,6 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
         }
     }
     found
-}
-
-/// The one host of a container's settings that is no Service and no name of elsewhere: what a lookup without a name in its message was
-/// for.
-fn sole_unknown_host(view: &View<'_>, workload: &Workload<'_>, container: &str) -> Option<String> {
-    let env = environment::of(view.facts.case, workload.namespace(), workload.container(container)?);
-    let mut unknown: Vec<String> = env
-        .values
-        .iter()
-        .filter_map(|(key, variable)| Some((key.to_ascii_uppercase(), variable.value.as_deref()?.trim())))
-        .flat_map(|(key, value)| {
-            let host = ["HOST", "ADDR", "SERVER"].iter().any(|word| key.contains(word))
-                && value.starts_with(|c: char| c.is_ascii_lowercase())
-                && value
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'));
-            let bare = host.then(|| Endpoint {
-                host: value.to_owned(),
-                port: None,
-            });
-            endpoints(value).into_iter().chain(bare)
-        })
-        .filter_map(
-            |endpoint| match graph::destination(view.facts.case, workload.namespace(), &endpoint) {
-                Destination::UnknownService(name) => Some(name),
-                _ => None,
-            },
-        )
-        .collect();
-    unknown.sort_unstable();
-    unknown.dedup();
-    match unknown.as_slice() {
-        [one] => Some(one.clone()),
-        _ => None,
-    }
 }
 
 fn verb(signature: Signature) -> &'static str {
@@ -176,7 +141,7 @@ fn judge(
     let quoted = clip(&group.sample, 200);
     let often = u8::from(group.count > 2);
     if let Destination::Service(service) = destination
-        && let Some(finding) = wrong_port(view, workload, container, group, evidence, service)
+        && let Some(finding) = ports::wrong_port(view, workload, container, group, evidence, service)
     {
         return finding;
     }
@@ -188,7 +153,7 @@ fn judge(
     }
     if let Some(wrong) = super::names::misspelt(view, group) {
         let hint = format!("; {} exists and is called {}", wrong.service, wrong.right);
-        return wrong_host(view, workload, container, group, evidence, &wrong.host, Some(hint));
+        return hosts::wrong_host(view, workload, container, group, evidence, &wrong.host, Some(hint));
     }
     if let Some(finding) = super::names::unresolved(view, workload, group, evidence, destination) {
         return finding;
@@ -199,7 +164,7 @@ fn judge(
     match destination {
         Destination::Service(service) => {
             if group.signature == Signature::Dns {
-                return unresolved(view, workload, group, evidence, service);
+                return hosts::unresolved(view, workload, group, evidence, service);
             }
             let depth = if group.signature == Signature::AuthFailed {
                 Depth::Fault
@@ -212,7 +177,7 @@ fn judge(
                 "DependencyFails"
             };
             let stale = (group.signature == Signature::AuthFailed)
-                .then(|| stale_secret(view, workload, container))
+                .then(|| credentials::stale_secret(view, workload, container))
                 .flatten();
             let remedy = match &stale {
                 Some((why, _)) => Remedy::Restart {
@@ -246,7 +211,7 @@ fn judge(
             .done()
         }
         Destination::UnknownService(name) if group.signature == Signature::Dns => {
-            wrong_host(view, workload, container, group, evidence, name, None)
+            hosts::wrong_host(view, workload, container, group, evidence, name, None)
         }
         Destination::UnknownService(name) => claim(
             "DependencyUnreachable",
@@ -353,250 +318,5 @@ fn rate_limited(workload: &Workload<'_>, group: &Group, evidence: &str, destinat
         "let {} ask {} less often (a cache, fewer workers, a pause after 429), or have its limit raised",
         workload.name, group.subject
     ))
-    .done()
-}
-
-/// The Service is there, and its name does not resolve.
-fn unresolved(
-    view: &View<'_>,
-    workload: &Workload<'_>,
-    group: &Group,
-    evidence: &str,
-    service: &ObjectName,
-) -> Finding {
-    let entry = view
-        .facts
-        .case
-        .entry(service)
-        .map_or("", |entry| entry.evidence.as_str());
-    claim(
-        "DnsFails",
-        &workload.name,
-        Depth::Fault,
-        Basis::Logged,
-        u8::from(group.count > 2),
-    )
-    .says(format!(
-        "the name of {service}, which exists, does not resolve for {}: the cluster's DNS does not answer (\"{}\")",
-        workload.name,
-        clip(&group.sample, 200)
-    ))
-    .cites([evidence, workload.evidence, entry])
-    .since(group.first)
-    .manual("look at the cluster's DNS: kubectl -n kube-system get pods -l k8s-app=kube-dns, and their logs; and at the pod's dnsPolicy")
-    .done()
-}
-
-/// The Service is there, and the port that is called is none of its.
-fn wrong_port(
-    view: &View<'_>,
-    workload: &Workload<'_>,
-    container: &str,
-    group: &Group,
-    evidence: &str,
-    service: &ObjectName,
-) -> Option<Finding> {
-    if !matches!(group.signature, Signature::Refused | Signature::TimedOut) {
-        return None;
-    }
-    let called = crate::diagnosis::logs::endpoints(&group.subject).into_iter().next()?;
-    let port = i32::from(called.port?);
-    let entry = view.facts.case.entry(service)?;
-    let spec = view.facts.case.get::<Service>(&service.name)?.spec.as_ref()?;
-    let ports: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
-    // A headless Service passes any port on.
-    if ports.is_empty() || ports.contains(&port) || spec.cluster_ip.as_deref() == Some("None") {
-        return None;
-    }
-    let env = workload
-        .container(container)
-        .map(|spec| environment::of(view.facts.case, workload.namespace(), spec))
-        .unwrap_or_default();
-    let text = format!("{}:{port}", called.host);
-    let variable = env
-        .values
-        .iter()
-        .find(|(_, variable)| variable.value.as_deref().is_some_and(|value| value.contains(&text)));
-    let at = ContainerRef {
-        workload: workload.name.clone(),
-        container: container.to_owned(),
-    };
-    let remedy = variable.map(|(key, variable)| {
-        let from = variable.value.clone().unwrap_or_default();
-        let to = match ports.as_slice() {
-            [one] if !environment::looks_secret(key, &from) => Some(KnownValue {
-                value: from.replacen(&text, &format!("{}:{one}", called.host), 1),
-                source: service.to_string(),
-                evidence: vec![entry.evidence.clone()],
-            }),
-            _ => None,
-        };
-        match &variable.from {
-            Some((map, map_key)) => Remedy::WrongConfigMapValue {
-                config_map: map.clone(),
-                key: map_key.clone(),
-                from,
-                to,
-                consumer: at,
-            },
-            None => Remedy::Env {
-                container: at,
-                name: key.clone(),
-                from: Some(from),
-                to,
-            },
-        }
-    });
-    let place = variable.map_or(String::new(), |(key, _)| format!(" (environment variable {key})"));
-    let shown = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    Some(
-        claim(
-            "WrongPort",
-            &workload.name,
-            Depth::Fault,
-            Basis::Logged,
-            2 + u8::from(variable.is_some()),
-        )
-        .says(format!(
-            "{} calls {service} on port {port}{place}, which that Service does not have: it has port {shown} ({})",
-            workload.name,
-            verb(group.signature)
-        ))
-        .cites([evidence, workload.evidence, entry.evidence.as_str()])
-        .since(group.first)
-        .remedy(remedy.or(Some(Remedy::Manual {
-            instruction: format!("let {} call {service} on port {shown}", workload.name),
-        })))
-        .done(),
-    )
-}
-
-/// Credentials from a Secret are read when a pod starts. Where another pod that reads the same Secret started later and is well, the
-/// Secret has most likely changed in between.
-fn stale_secret(view: &View<'_>, workload: &Workload<'_>, container: &str) -> Option<(String, String)> {
-    let secrets = secrets_of(workload.container(container)?);
-    let own = workload.pods.iter().filter_map(PodFacts::created).max()?;
-    view.facts
-        .workloads
-        .iter()
-        .filter(|other| other.name != workload.name)
-        .find_map(|other| {
-            let shared = other
-                .containers()
-                .iter()
-                .flat_map(secrets_of)
-                .find(|name| secrets.contains(name))?;
-            let later = other
-                .pods
-                .iter()
-                .any(|pod| pod.is_ready() && pod.created().is_some_and(|created| created > own));
-            later.then(|| {
-                (
-                    format!(
-                        "its pods started before those of {}, which read the same Secret {shared} and are well: the Secret has changed since, and a variable from a Secret is read at the start alone",
-                        other.name
-                    ),
-                    other.evidence.to_owned(),
-                )
-            })
-        })
-}
-
-fn secrets_of(container: &Container) -> Vec<&str> {
-    let whole = container
-        .env_from
-        .iter()
-        .flatten()
-        .filter_map(|source| source.secret_ref.as_ref())
-        .map(|secret| secret.name.as_str());
-    let keys = container
-        .env
-        .iter()
-        .flatten()
-        .filter_map(|variable| variable.value_from.as_ref()?.secret_key_ref.as_ref())
-        .map(|secret| secret.name.as_str());
-    whole.chain(keys).collect()
-}
-
-fn wrong_host(
-    view: &View<'_>,
-    workload: &Workload<'_>,
-    container: &str,
-    group: &Group,
-    evidence: &str,
-    name: &str,
-    spelling: Option<String>,
-) -> Finding {
-    let case = view.facts.case;
-    let list = case.complete_list(Resource::Services);
-    let services = view.facts.services.iter().map(|service| service.name.name.as_str());
-    let near = closest(name, services);
-    let hint = match spelling {
-        Some(spelling) => spelling,
-        None if near.is_empty() => String::new(),
-        None => format!("; Service {} exists", near.join(" and ")),
-    };
-    // Where the name stands: a variable of the container.
-    let env = workload
-        .container(container)
-        .map(|spec| environment::of(case, workload.namespace(), spec))
-        .unwrap_or_default();
-    let variable = env.values.iter().find(|(_, variable)| {
-        variable.value.as_deref().is_some_and(|value| {
-            crate::diagnosis::logs::endpoints(value).iter().any(|e| e.host == name) || value == name
-        })
-    });
-    let place = variable.map_or(String::new(), |(key, _)| format!(" (environment variable {key})"));
-    // A slip of the pen leaves one Service that was meant.
-    let meant = typo(
-        name,
-        view.facts.services.iter().map(|service| service.name.name.as_str()),
-    );
-    let remedy = variable.map(|(key, variable)| {
-        let from = variable.value.clone().unwrap_or_default();
-        let to = meant
-            .zip(list)
-            .filter(|_| !environment::looks_secret(key, &from))
-            .map(|(right, list)| KnownValue {
-                value: from.replacen(name, right, 1),
-                source: format!("Service/{right}"),
-                evidence: vec![list.to_owned()],
-            });
-        let at = ContainerRef {
-            workload: workload.name.clone(),
-            container: container.to_owned(),
-        };
-        match &variable.from {
-            Some((map, map_key)) => Remedy::WrongConfigMapValue {
-                config_map: map.clone(),
-                key: map_key.clone(),
-                from,
-                to,
-                consumer: at,
-            },
-            None => Remedy::Env {
-                container: at,
-                name: key.clone(),
-                from: Some(from),
-                to,
-            },
-        }
-    });
-    claim(
-        "WrongHostname",
-        &workload.name,
-        Depth::Fault,
-        Basis::Logged,
-        1 + u8::from(variable.is_some()) + u8::from(group.count > 2),
-    )
-    .says(format!(
-        "the hostname {name}{place} that {} calls does not resolve in DNS: there is no such Service{hint}",
-        workload.name
-    ))
-    .cites([evidence, workload.evidence].into_iter().chain(list))
-    .since(group.first)
-    .remedy(remedy.or(Some(Remedy::Manual {
-        instruction: format!("correct the hostname {name} where {} gets it from", workload.name),
-    })))
     .done()
 }

@@ -515,13 +515,18 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/diagnosis/analyzers");
         let files: &[&str] = match name {
             "dependencies" => &["dependencies", "network", "names"],
-            "scheduling" => &["scheduling", "scheduling/reasons"],
             "changes" => &["changes", "rollout"],
             _ => &[name],
         };
+        let parts = std::fs::read_dir(folder.join(name))
+            .into_iter()
+            .flatten()
+            .map(|part| part.unwrap().path());
         let whole: String = files
             .iter()
-            .map(|file| std::fs::read_to_string(folder.join(format!("{file}.rs"))).unwrap())
+            .map(|file| folder.join(format!("{file}.rs")))
+            .chain(parts)
+            .map(|file| std::fs::read_to_string(file).unwrap())
             .collect();
         let (before, rest) = whole.split_once("const CAUSES").unwrap();
         let (_, after) = rest.split_once("];").unwrap();
