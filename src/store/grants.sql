@@ -2,6 +2,8 @@
 -- what is append only, and delete nothing. Where the role is missing and this role may not create it, that is said, not failed.
 DO $$
 BEGIN
+    -- Two at once would change the same rows of the catalogue ("tuple concurrently updated"): one waits for the other.
+    PERFORM pg_advisory_xact_lock(hashtextextended('firewatch migrate: grants', 0));
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'firewatch') THEN
         BEGIN
             CREATE ROLE firewatch NOLOGIN;
