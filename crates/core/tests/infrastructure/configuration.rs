@@ -1,6 +1,6 @@
 //! References, keys, values, expansion, what changed after it was read.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::case::{App, Case, config_map, service};
 
@@ -241,4 +241,34 @@ fn a_program_that_calls_what_its_settings_no_longer_say_must_read_them_again() {
     case("2026-05-04T09:55:00Z", "2026-05-04T09:50:00Z", "db")
         .with(service("db", json!({"app": "nothing"}), json!({"port": 5432})))
         .expect(APP, "StaleConfiguration", "Deployment/store", &["still calls db"]);
+}
+
+#[test]
+fn what_kubernetes_sets_for_a_service_is_not_the_programs_setting() {
+    let case = |fields: Value, line: &str| {
+        let app = App::new("store").spec(fields).crashing(1, "Error", "");
+        let pod = app.pod();
+        app.alone()
+            .with(service("cache", json!({"app": "cache"}), json!({"port": 6379})))
+            .log(&pod, &format!("INFO starting\n{line}\n"))
+    };
+    for line in [
+        "ValueError: invalid literal for int() with base 10: 'tcp://10.96.0.7:6379'",
+        "panic: strconv.Atoi: parsing \"tcp://10.96.0.7:6379\": invalid syntax",
+        "Failed to bind properties under 'cache.port' to int: Value: \"tcp://10.96.0.7:6379\"",
+        "RangeError [ERR_SOCKET_BAD_PORT]: Port should be >= 0 and < 65536. Received type string ('tcp://10.96.0.7:6379').",
+    ] {
+        case(json!({}), line).expect(
+            APP,
+            "ServiceLinkCollision",
+            "Deployment/store",
+            &["CACHE_PORT", "Service/cache"],
+        );
+        case(json!({"enableServiceLinks": false}), line).never(APP, "ServiceLinkCollision");
+    }
+    case(
+        json!({}),
+        "ERROR cannot be reached: connecting to tcp://10.96.0.7:6379: connection refused",
+    )
+    .never(APP, "ServiceLinkCollision");
 }

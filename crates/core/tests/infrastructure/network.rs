@@ -305,3 +305,30 @@ fn an_ingress_that_leads_nowhere_says_where() {
         .warning("Ingress", "shopfront", "Rejected", "secret market/shop-tls not found")
         .expect(target, "IngressRefused", "Ingress/shopfront", &["shop-tls"]);
 }
+
+#[test]
+fn a_selector_that_fits_another_program_too_loses_a_part_of_the_calls() {
+    let case = |tier: Value, port: i32, line: &str| {
+        let app = App::new("store").unready();
+        let pod = app.pod();
+        let case = app.alone().log(&pod, &format!("{line}\n").repeat(6));
+        let mut ledger = App::new("ledger").container(json!({"ports": [{"containerPort": 7000}]}));
+        ledger.labels = json!({"app": "ledger", "tier": "web"});
+        let mut worker = App::new("ledger-worker").container(json!({"ports": [{"containerPort": port}]}));
+        worker.labels = json!({"app": "ledger", "tier": "worker"});
+        worker
+            .add(ledger.add(case))
+            .with(service("ledger", tier, json!({"port": 7000, "targetPort": 7000})))
+    };
+    let refused = "ERROR GET http://ledger:7000/book failed: [Errno 111] Connection refused";
+    case(json!({"app": "ledger"}), 9100, refused).expect(
+        APP,
+        "ServiceSelectsStrangers",
+        "Service/ledger",
+        &["Deployment/ledger-worker", "7000"],
+    );
+    // Two that both listen, one that the selector leaves out, calls that are served.
+    case(json!({"app": "ledger"}), 7000, refused).never(APP, "ServiceSelectsStrangers");
+    case(json!({"app": "ledger", "tier": "web"}), 9100, refused).never(APP, "ServiceSelectsStrangers");
+    case(json!({"app": "ledger"}), 9100, "INFO booked").never(APP, "ServiceSelectsStrangers");
+}

@@ -14,6 +14,7 @@ mod hangs;
 mod images;
 mod ingresses;
 mod jobs;
+mod links;
 mod memory;
 mod migrations;
 mod names;
@@ -316,6 +317,13 @@ pub const ALL: &[Analyzer] = &[
         explains: "source code in evidence beside a fault that it can bring: what only grows, what is not given back, retries without a pause, timeouts that are too short, locks in both orders",
         causes: code::CAUSES,
         run: code::analyze,
+    },
+    Analyzer {
+        name: "links",
+        role: Role::CodeAnalyst,
+        explains: "programs that read as their own setting what Kubernetes sets for a Service",
+        causes: links::CAUSES,
+        run: links::analyze,
     },
     Analyzer {
         name: "retries",

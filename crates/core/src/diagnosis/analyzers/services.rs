@@ -3,6 +3,8 @@
 //! Evidence: selectors beside the pods' labels, endpoint readiness, ports. Looks alike: a Service without selector (its endpoints are
 //! made by hand), a headless one, and a Service whose pods are merely not ready yet: that points on to the pods.
 
+mod strangers;
+
 use std::sync::LazyLock;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -45,6 +47,12 @@ pub(super) const CAUSES: &[KnownCause] = &[
         "A program that does not listen yet.",
     ),
     known(
+        "ServiceSelectsStrangers",
+        "A Service's selector fits pods of another program too, so that a part of the calls goes where nothing listens.",
+        "The selector beside both programs' labels and ports, a caller that is refused.",
+        "Two versions of one program behind one Service.",
+    ),
+    known(
         "ScaledToZero",
         "What a Service needs is scaled to nothing.",
         "replicas 0, the ScalingReplicaSet event, the Service that selects it.",
@@ -82,7 +90,11 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
                 .iter()
                 .filter_map(|index| view.facts.workloads.get(*index))
                 .collect();
-            found.extend(wrong_port(view, service, &behind).or_else(|| wrong_protocol(service, &behind)));
+            found.extend(
+                wrong_port(view, service, &behind)
+                    .or_else(|| wrong_protocol(service, &behind))
+                    .or_else(|| strangers::selects_strangers(view, service, &behind)),
+            );
         }
     }
     for workload in &view.facts.workloads {
