@@ -252,13 +252,23 @@ fn near(log: &LogRecord, index: usize, text: &str, names: &BTreeSet<&str>) -> Op
     })
 }
 
-/// The first word of a line that is the name of a known Service.
+/// The first word of a line that is the name of a known Service, and not that of a user, a database or a table: those are often called
+/// like the program that has them.
 fn named(text: &str, names: &BTreeSet<&str>) -> Option<Endpoint> {
+    const OTHER_THINGS: [&str; 11] = [
+        "user", "username", "role", "account", "login", "database", "db", "schema", "table", "relation", "keyspace",
+    ];
     if names.is_empty() {
         return None;
     }
+    let mut before = "";
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
-        .find(|word| names.contains(*word))
+        .filter(|word| !word.is_empty())
+        .find(|word| {
+            let other_thing = OTHER_THINGS.iter().any(|thing| before.eq_ignore_ascii_case(thing));
+            before = *word;
+            !other_thing && names.contains(*word)
+        })
         .map(|word| Endpoint {
             host: word.to_owned(),
             port: None,
@@ -377,6 +387,22 @@ pub(crate) mod tests {
             ("ERROR SMTP_HOST must be set", "SMTP_HOST"),
         ] {
             assert_eq!(only(line), (Signature::MissingSetting, name.to_owned()), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_an_error_is_not_found_within_another_word() {
+        // "FileNotFound" holds the letters of ENOTFOUND.
+        for line in [
+            "FileNotFoundError: [Errno 2] No such file or directory: '/etc/store/routes.json'",
+            "Unhandled exception. System.IO.FileNotFoundException: Could not find file '/etc/store/routes.json'.",
+            "Error: ENOENT: no such file or directory, open '/etc/store/routes.json'",
+        ] {
+            assert_eq!(
+                only(line),
+                (Signature::FileMissing, "/etc/store/routes.json".to_owned()),
+                "{line}"
+            );
         }
     }
 

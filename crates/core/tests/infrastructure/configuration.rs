@@ -178,6 +178,16 @@ fn a_mounted_config_map_is_put_beside_the_file_that_the_program_wants() {
         "Deployment/store",
         &["config.yaml", "ConfigMap/store-config", "it has config.yml"],
     );
+    app(
+        map.clone(),
+        "FileNotFoundError: [Errno 2] No such file or directory: '/etc/store/conf.d/config.yml'",
+    )
+    .expect(
+        APP,
+        "MountedFileMissing",
+        "Deployment/store",
+        &["conf.d/config.yml", "ConfigMap/store-config", "config.yml"],
+    );
     // The file is there: the program misses something else.
     app(map, "open /etc/store/config.yml: no such file or directory").never(APP, "MountedFileMissing");
     app(
@@ -271,4 +281,39 @@ fn what_kubernetes_sets_for_a_service_is_not_the_programs_setting() {
         "ERROR cannot be reached: connecting to tcp://10.96.0.7:6379: connection refused",
     )
     .never(APP, "ServiceLinkCollision");
+}
+
+#[test]
+fn a_mounted_file_that_is_not_what_its_ending_says_is_named() {
+    let case = |key: &str, text: &str, line: &str| {
+        let app = App::new("store")
+            .container(json!({"volumeMounts": [{"name": "cfg", "mountPath": "/etc/store"}]}))
+            .spec(json!({"volumes": [{"name": "cfg", "configMap": {"name": "store-config"}}]}))
+            .crashing(1, "Error", "");
+        let pod = app.pod();
+        app.alone()
+            .with(config_map("store-config", json!({key: text})))
+            .log(&pod, &format!("INFO starting\n{line}\n"))
+    };
+    let decode = "json.decoder.JSONDecodeError: Illegal trailing comma before end of array: line 1 column 32 (char 31)";
+    case("app.json", r#"{"peers": ["a", "b",]}"#, decode).expect(
+        APP,
+        "ConfigFileMalformed",
+        "ConfigMap/store-config",
+        &["app.json", "/etc/store/app.json"],
+    );
+    case(
+        "app.yaml",
+        "peers: [a, b\nquorum: 2\n",
+        "yaml: line 2: did not find expected ',' or ']'",
+    )
+    .expect(APP, "ConfigFileMalformed", "ConfigMap/store-config", &["app.yaml"]);
+    for (key, text, line) in [
+        ("app.json", r#"{"peers": ["a", "b"]}"#, decode),
+        ("app.json", r#"{"peers": {{ .peers }}}"#, decode),
+        ("app.json", r#"{"peers": ["a", "b",]}"#, "panic: no peers"),
+        ("app.conf", "{", decode),
+    ] {
+        case(key, text, line).never(APP, "ConfigFileMalformed");
+    }
 }

@@ -454,3 +454,46 @@ fn neighbours_stay_out_of_a_healthy_targets_report() {
     case.healthy("Deployment", "mail");
     case.healthy("Service", "search");
 }
+
+#[test]
+fn a_check_that_fails_because_the_program_is_ill_is_a_symptom() {
+    let case = |log: &str| {
+        let app = App::new("checkout")
+            .container(json!({"readinessProbe": {"exec": {"command": ["test", "-f", "/tmp/ready"]}}}))
+            .unready();
+        let pod = app.pod();
+        add(app)
+            .warning("Pod", &pod, "Unhealthy", "Readiness probe failed: ")
+            .log(&pod, log)
+    };
+    case("INFO serving\n").expect(
+        CHECKOUT,
+        "ProbeNeverSucceeds",
+        "Deployment/checkout",
+        &["test -f /tmp/ready"],
+    );
+    case(&"ERROR order 7 failed: KeyError: 'FR'\n".repeat(6)).never(CHECKOUT, "ProbeNeverSucceeds");
+}
+
+#[test]
+fn a_refused_bind_in_a_stack_trace_is_about_the_port() {
+    let trace = |call: &str| {
+        format!(
+            "Traceback (most recent call last):\n  File \"/app/main.py\", line 9, in <module>\n    {call}\nPermissionError: [Errno 13] Permission denied\n"
+        )
+    };
+    let case = |call: &str| {
+        let app = App::new("checkout")
+            .container(json!({"ports": [{"containerPort": 80}]}))
+            .crashing(1, "Error", "");
+        let pod = app.pod();
+        add(app).log(&pod, &trace(call))
+    };
+    case("self.socket.bind(self.server_address)").expect(
+        CHECKOUT,
+        "PrivilegedPort",
+        "Deployment/checkout",
+        &["below 1024", "port 80"],
+    );
+    case("open('/data/state')").never(CHECKOUT, "PrivilegedPort");
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::case::{App, Case, LONG_AGO, NOW, service};
+use crate::case::{App, Case, LONG_AGO, NOW, config_map, service};
 
 const APP: (&str, &str) = ("Deployment", "store");
 
@@ -331,4 +331,63 @@ fn a_selector_that_fits_another_program_too_loses_a_part_of_the_calls() {
     case(json!({"app": "ledger"}), 7000, refused).never(APP, "ServiceSelectsStrangers");
     case(json!({"app": "ledger", "tier": "web"}), 9100, refused).never(APP, "ServiceSelectsStrangers");
     case(json!({"app": "ledger"}), 9100, "INFO booked").never(APP, "ServiceSelectsStrangers");
+}
+
+#[test]
+fn a_host_with_white_space_around_it_is_the_settings_fault_and_not_the_dns() {
+    let case = |value: &str| {
+        let app = App::new("store")
+            .container(json!({"envFrom": [{"configMapRef": {"name": "store-env"}}]}))
+            .unready();
+        let pod = app.pod();
+        let case = app
+            .alone()
+            .with(config_map("store-env", json!({"DB_HOST": value})))
+            .log(
+                &pod,
+                &"ERROR cannot connect to 'db': [Errno -2] Name or service not known\n".repeat(5),
+            );
+        App::new("db")
+            .add(case)
+            .with(service("db", json!({"app": "db"}), json!({"port": 5432})))
+    };
+    case("db\n").expect(
+        APP,
+        "InvalidSetting",
+        "ConfigMap/store-env",
+        &["DB_HOST", "white space"],
+    );
+    case("db").never(APP, "InvalidSetting");
+}
+
+#[test]
+fn a_user_who_is_called_like_a_service_is_no_service() {
+    let app = App::new("store");
+    let pod = app.pod();
+    let refused = "FATAL:  password authentication failed for user \"billing\"\n".repeat(12);
+    let case = App::new("billing").add(app.alone().log(&pod, &refused)).with(service(
+        "billing",
+        json!({"app": "billing"}),
+        json!({"port": 80}),
+    ));
+    let called = case.read("Deployment", "store");
+    assert!(
+        called
+            .findings
+            .iter()
+            .all(|finding| !finding.summary.contains("calls billing")),
+        "{:#?}",
+        called.findings
+    );
+}
+
+#[test]
+fn a_service_of_the_same_name_here_is_told_where_the_one_elsewhere_does_not_resolve() {
+    let line = "ERROR GET http://db.production.svc.cluster.local:5432/: [Errno -2] Name or service not known";
+    store(line, json!({})).expect(
+        APP,
+        "DependencyFails",
+        "Deployment/store",
+        &["in namespace production", "this namespace has a Service db too"],
+    );
 }

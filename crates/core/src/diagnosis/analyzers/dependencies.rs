@@ -236,17 +236,37 @@ fn judge(
         ))
         .done(),
         Destination::OtherNamespace(service) => {
+            let here = ObjectName::namespaced("Service", workload.namespace(), service.name.clone());
+            let alike = view
+                .facts
+                .case
+                .entry(&here)
+                .filter(|_| group.signature == Signature::Dns);
+            let hint = alike.map_or(String::new(), |_| {
+                format!("; this namespace has a Service {} too", service.name)
+            });
+            let advice = match alike {
+                Some(_) => format!(
+                    "if the one of this namespace is meant, let {} call {}; else open an incident for {service} in its own namespace",
+                    workload.name, service.name
+                ),
+                None => format!("open an incident for {service} in its own namespace"),
+            };
             claim("DependencyFails", &workload.name, Depth::Fault, Basis::Logged, often)
                 .says(format!(
-                    "{} calls {} in namespace {}, which is not read from here: {what} (\"{quoted}\")",
+                    "{} calls {} in namespace {}, which is not read from here: {what} (\"{quoted}\"){hint}",
                     workload.name,
                     group.subject,
                     service.namespace.as_deref().unwrap_or_default()
                 ))
-                .cites([evidence, workload.evidence])
+                .cites(
+                    [evidence, workload.evidence]
+                        .into_iter()
+                        .chain(alike.map(|entry| entry.evidence.as_str())),
+                )
                 .points_to([service.clone()])
                 .since(group.first)
-                .manual(format!("open an incident for {service} in its own namespace"))
+                .manual(advice)
                 .done()
         }
         Destination::Unread(service) => unread(workload, group, evidence, service),

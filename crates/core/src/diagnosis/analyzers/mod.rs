@@ -10,6 +10,7 @@ mod cpu;
 mod crash;
 mod dependencies;
 mod evictions;
+mod forms;
 mod hangs;
 mod images;
 mod ingresses;
@@ -317,6 +318,13 @@ pub const ALL: &[Analyzer] = &[
         explains: "source code in evidence beside a fault that it can bring: what only grows, what is not given back, retries without a pause, timeouts that are too short, locks in both orders",
         causes: code::CAUSES,
         run: code::analyze,
+    },
+    Analyzer {
+        name: "forms",
+        role: Role::CodeAnalyst,
+        explains: "mounted files that a program cannot read for their form",
+        causes: forms::CAUSES,
+        run: forms::analyze,
     },
     Analyzer {
         name: "links",

@@ -9,11 +9,14 @@ use k8s_openapi::api::core::v1::Service;
 use super::{View, claim};
 use crate::api::ObjectName;
 use crate::diagnosis::confidence::Basis;
+use crate::diagnosis::environment;
 use crate::diagnosis::facts::Workload;
 use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::graph::Destination;
 use crate::diagnosis::logs::{self, Group, Signature};
+use crate::diagnosis::remedy::{ContainerRef, KnownValue, Remedy};
 use crate::diagnosis::similar::distance;
+use crate::text::clip;
 
 /// What the caller should call instead: the name as it stands in the log, and the right one.
 #[derive(Debug)]
@@ -57,6 +60,9 @@ pub(super) fn unresolved(
                 .done(),
         );
     }
+    if let Some(finding) = padded(view, caller, service, group, evidence) {
+        return Some(finding);
+    }
     let pod = caller.pod_spec()?;
     let policy = pod.dns_policy.as_deref().unwrap_or("ClusterFirst");
     let (setting, advice) = match policy {
@@ -85,6 +91,74 @@ pub(super) fn unresolved(
             .manual(advice)
             .done(),
     )
+}
+
+/// A setting that holds the Service's name with white space around it, which `kubectl` shows as nothing.
+fn padded(
+    view: &View<'_>,
+    caller: &Workload<'_>,
+    service: &ObjectName,
+    group: &Group,
+    evidence: &str,
+) -> Option<Finding> {
+    let entry = view.facts.case.entry(service)?;
+    caller.containers().iter().find_map(|container| {
+        let env = environment::of(view.facts.case, caller.namespace(), container);
+        let (key, variable) = env.values.iter().find(|(_, variable)| {
+            variable.value.as_deref().is_some_and(|value| {
+                let bare = value.trim();
+                bare != value && bare.split([':', '.']).next() == Some(service.name.as_str())
+            })
+        })?;
+        let value = variable.value.clone()?;
+        let to = Some(KnownValue {
+            value: value.trim().to_owned(),
+            source: service.to_string(),
+            evidence: vec![entry.evidence.clone()],
+        });
+        let at = ContainerRef {
+            workload: caller.name.clone(),
+            container: container.name.clone(),
+        };
+        let (object, place, remedy) = match &variable.from {
+            Some((map, map_key)) => (
+                map.clone(),
+                format!("key {map_key} of {map}"),
+                Remedy::WrongConfigMapValue {
+                    config_map: map.clone(),
+                    key: map_key.clone(),
+                    from: value.clone(),
+                    to,
+                    consumer: at,
+                },
+            ),
+            None => (
+                caller.name.clone(),
+                format!("environment variable {key}"),
+                Remedy::Env {
+                    container: at,
+                    name: key.clone(),
+                    from: Some(value.clone()),
+                    to,
+                },
+            ),
+        };
+        let shown = view.facts.case.entry(&object).map(|entry| entry.evidence.as_str());
+        let affects = (object != caller.name).then(|| caller.name.clone());
+        Some(
+            claim("InvalidSetting", &object, Depth::Fault, Basis::Logged, 2)
+                .says(format!(
+                    "{place} has white space around a host ({value:?}), so {} asks for a name that does not resolve, although {service} exists (\"{}\")",
+                    caller.name,
+                    clip(group.sample.trim(), 160)
+                ))
+                .cites([evidence, caller.evidence, entry.evidence.as_str()].into_iter().chain(shown))
+                .affects(affects)
+                .since(group.first)
+                .remedy(remedy)
+                .done(),
+        )
+    })
 }
 
 /// A name of a Service of this namespace with a letter wrong in its namespace, in `svc` or in the cluster's domain.

@@ -141,9 +141,10 @@ fn repeated(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         let end = told.log.lines.len().saturating_sub(trace.lines_after + 1);
         end >= template.last_line && end <= template.last_line + 60
     });
-    let place = trace
-        .and_then(|trace| trace.frame)
-        .map_or(String::new(), |frame| format!("; it is raised at {frame}"));
+    let place = trace.map_or(String::new(), |trace| {
+        let frame = trace.frame.map_or(String::new(), |frame| format!(" at {frame}"));
+        format!("; raised{frame}: {}", clip(&trace.error, 160))
+    });
     let mut why = vec![format!("{} of the last hundred lines", told.share)];
     if told.new {
         why.push("not before".to_owned());

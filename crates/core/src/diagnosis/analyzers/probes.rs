@@ -16,6 +16,7 @@ use super::{KnownCause, View, claim, known};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended};
 use crate::diagnosis::finding::{Depth, Finding};
+use crate::diagnosis::logs;
 use crate::diagnosis::remedy::{ContainerRef, KnownValue, Probe, Remedy};
 use crate::diagnosis::similar::typo;
 use crate::text::clip;
@@ -23,6 +24,9 @@ use crate::text::clip;
 static LISTENS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)\b(?:listen(?:ing|s)?|serving|running|started|bound|available|ready)\b[^\n]{0,60}?(?::|\bport:? ?)(\d{2,5})\b").ok()
 });
+
+/// So many errors in a program's log show that it is ill, whatever its probe is.
+const TELLING_ERRORS: usize = 3;
 
 /// What this analyzer can claim.
 pub(super) const CAUSES: &[KnownCause] = &[
@@ -242,6 +246,26 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, kind: Probe) -> Option<Findin
         let missing = message.contains("executable file not found")
             || message.contains("no such file")
             || message.contains("not found");
+        // A program that is itself in trouble fails a check that is right.
+        let tells = view
+            .facts
+            .logs(pod.name, &container.name)
+            .any(|log| logs::has_errors(log, TELLING_ERRORS));
+        if tells && !missing {
+            return Some(
+                base("ProbeFails", Depth::Symptom, 0)
+                    .says(format!(
+                        "the {} probe of container {} of {} (`{}`) fails, while the program's log tells of errors",
+                        word(kind),
+                        container.name,
+                        workload.name,
+                        clip(&command, 120)
+                    ))
+                    .cites(cited)
+                    .since(event.first)
+                    .done(),
+            );
+        }
         let reason = if missing {
             "its command is not in the image"
         } else {

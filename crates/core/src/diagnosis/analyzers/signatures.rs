@@ -221,7 +221,7 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
                 continue;
             }
             // Where another analyzer can say more exactly what this is, it does.
-            if (failing && super::surroundings::names(&group.sample))
+            if (failing && super::surroundings::explains(view, at, group))
                 || super::volumes::explains(view, workload, at, group, evidence)
                 || super::values::explains(view, workload, at, group, evidence)
                 || super::migrations::explains(view, workload, group, evidence)

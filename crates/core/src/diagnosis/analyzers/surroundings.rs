@@ -15,6 +15,7 @@ use crate::diagnosis::case_file::LogRecord;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::Workload;
 use crate::diagnosis::finding::{Depth, Finding};
+use crate::diagnosis::logs::{Group, Signature};
 use crate::text::clip;
 
 /// Lines from the end of a log that are its last words.
@@ -160,14 +161,41 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
             .take(LAST);
         if let Some((category, line)) = last.into_iter().find_map(|line| Some((category_of(&line.text)?, line))) {
             merge(&mut found, judge(view, workload, log, category, &line.text));
+        } else if let Some(line) = refused_bind(log) {
+            merge(&mut found, judge(view, workload, log, "PrivilegedPort", line));
         }
     }
     found
 }
 
+/// A stack trace that ends with a refusal and went through a call of `bind`: the message itself names no port.
+fn refused_bind(log: &LogRecord) -> Option<&str> {
+    let (at, line) = log.lines.iter().enumerate().rev().take(LAST).find(|(_, line)| {
+        line.text.starts_with("PermissionError: [Errno 13]")
+            || line.text.contains("java.net.SocketException: Permission denied")
+    })?;
+    log.lines
+        .get(at.saturating_sub(8)..(at + 8).min(log.lines.len()))?
+        .iter()
+        .any(|near| near.text.contains(".bind(") || near.text.contains(".bind0("))
+        .then_some(line.text.as_str())
+}
+
 /// Whether this analyzer names more exactly what that line says.
 pub(super) fn names(line: &str) -> bool {
     category_of(line).is_some()
+}
+
+/// Whether this analyzer names more exactly what the log of that position ends with.
+pub(super) fn explains(view: &View<'_>, at: usize, group: &Group) -> bool {
+    names(&group.sample)
+        || (group.signature == Signature::PermissionDenied
+            && view
+                .facts
+                .case
+                .logs()
+                .get(at)
+                .is_some_and(|log| refused_bind(log).is_some()))
 }
 
 fn category_of(line: &str) -> Option<&'static str> {
@@ -189,6 +217,20 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, log: &LogRecord, category: &'
                 extra = format!("; the script is the key {key} of {map}, which has carriage returns");
                 object = map;
                 cited.push(id);
+                agreeing += 1;
+            }
+        }
+        "PrivilegedPort" => {
+            let low: Vec<String> = workload
+                .containers()
+                .iter()
+                .filter(|one| one.name == *container)
+                .flat_map(|one| one.ports.iter().flatten())
+                .filter(|port| port.container_port < 1024)
+                .map(|port| port.container_port.to_string())
+                .collect();
+            if !low.is_empty() {
+                extra = format!("; it declares port {}", low.join(", "));
                 agreeing += 1;
             }
         }
