@@ -497,3 +497,55 @@ fn a_refused_bind_in_a_stack_trace_is_about_the_port() {
     );
     case("open('/data/state')").never(CHECKOUT, "PrivilegedPort");
 }
+
+#[test]
+fn a_probe_that_cannot_even_be_asked_is_told_though_nothing_restarts() {
+    let case = |message: &str| {
+        let app = App::new("checkout").container(json!({"livenessProbe": {"exec": {"command": ["/bin/probe-it"]}}}));
+        let pod = app.pod();
+        add(app).warning("Pod", &pod, "Unhealthy", message)
+    };
+    case("Liveness probe errored and resulted in unknown state: rpc error: failed to exec in container: exec: \"/bin/probe-it\": no such file or directory").expect(
+        CHECKOUT,
+        "ProbeNeverSucceeds",
+        "Deployment/checkout",
+        &["/bin/probe-it", "is not in the image"],
+    );
+    // It failed while the program started, and holds since.
+    case("Liveness probe failed: not yet").healthy("Deployment", "checkout");
+}
+
+#[test]
+fn the_last_words_of_a_program_that_ends_are_why_it_ended() {
+    let case = |log: &str| {
+        let app = App::new("checkout").crashing(1, "Error", "");
+        let pod = app.pod();
+        add(app).log(&pod, log)
+    };
+    case("INFO loading the key\nFATAL: cannot read the private key: PEM header not found\n").expect(
+        CHECKOUT,
+        "EndsWithError",
+        "Deployment/checkout",
+        &["PEM header not found"],
+    );
+    let more = "INFO flushed\nINFO closed\nINFO bye\nINFO exit\n";
+    let read = case(&format!("ERROR one order was odd\n{more}")).read("Deployment", "checkout");
+    assert!(read.root_cause.is_none(), "{:?}", read.root_cause);
+}
+
+#[test]
+fn a_failing_call_leads_on_to_what_was_called_and_why_that_ended() {
+    let app = App::new("checkout").unready();
+    let pod = app.pod();
+    let ledger = App::new("ledger").crashing(1, "Error", "");
+    let ledger_pod = ledger.pod();
+    ledger
+        .add(add(app))
+        .with(service("ledger", json!({"app": "ledger"}), json!({"port": 7000})))
+        .log(
+            &pod,
+            &"ERROR cannot book: ledger:7000: [Errno 111] Connection refused\n".repeat(40),
+        )
+        .log(&ledger_pod, "INFO starting\nFATAL: data files are of version 15\n")
+        .expect(CHECKOUT, "EndsWithError", "Deployment/ledger", &["version 15"]);
+}

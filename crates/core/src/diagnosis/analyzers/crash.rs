@@ -97,19 +97,30 @@ fn trace(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
     )
 }
 
-/// The last line that a crashing program marks as an error: no cause, but what a person would read first.
+/// Lines from the end of a log: what stands there is why the program ended, as it says itself.
+const VERY_LAST: usize = 3;
+
+/// The last line that a crashing program marks as an error. Among its very last words it is why the program ended; before them it is
+/// no cause, but what a person would read first.
 fn last_words(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
-    let (log, line) = failing_logs(view, workload).find_map(|(_, log)| {
-        let line = log
+    let (log, at, line) = failing_logs(view, workload).find_map(|(_, log)| {
+        let (at, line) = log
             .lines
             .iter()
             .rev()
+            .filter(|line| !line.text.trim().is_empty())
             .take(10)
-            .find(|line| logs::level(&line.text) == Level::Error)?;
-        Some((log, line))
+            .enumerate()
+            .find(|(_, line)| logs::level(&line.text) == Level::Error)?;
+        Some((log, at, line))
     })?;
+    let depth = if at < VERY_LAST {
+        Depth::Mechanism
+    } else {
+        Depth::Symptom
+    };
     Some(
-        claim("EndsWithError", &workload.name, Depth::Symptom, Basis::Logged, 0)
+        claim("EndsWithError", &workload.name, depth, Basis::Logged, 0)
             .says(format!(
                 "container {} of {} ends after: {}",
                 log.container,
@@ -117,6 +128,7 @@ fn last_words(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
                 clip(line.text.trim(), 240)
             ))
             .cites([log.evidence.as_str(), workload.evidence])
+            .manual("put right what that line names, or what the program was given")
             .done(),
     )
 }

@@ -81,10 +81,20 @@ fn backend_of(view: &View<'_>, name: &ObjectName, backend: &IngressBackend, evid
         let hint = near
             .first()
             .map_or(String::new(), |other| format!("; Service {other} exists"));
+        // Whom the Service that was most likely meant leads to gets none of these requests.
+        let meant = view
+            .facts
+            .services
+            .iter()
+            .filter(|known| near.first().is_some_and(|other| known.name.name == *other))
+            .flat_map(|known| &known.workloads)
+            .filter_map(|index| view.facts.workloads.get(*index))
+            .map(|workload| workload.name.clone());
         return Some(
             claim("IngressWithoutBackend", name, Depth::Fault, Basis::Stated, 1)
                 .says(format!("{name} routes to {service}, which does not exist{hint}"))
                 .cites([evidence, list])
+                .affects(meant)
                 .manual(format!(
                     "create {service}, or let {name} route to one that exists{hint}"
                 ))

@@ -8,7 +8,7 @@ use crate::diagnosis::case_file::LogRecord;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::Workload;
 use crate::diagnosis::finding::{Depth, Finding};
-use crate::diagnosis::graph;
+use crate::diagnosis::graph::{self, Destination};
 use crate::diagnosis::logs::templates::{self, Template};
 use crate::diagnosis::logs::{self, Level};
 use crate::sandbox::command::Resource;
@@ -131,8 +131,18 @@ fn repeated(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         .max_by_key(|told| (told.new, told.share, told.template.count))?;
     let template = &told.template;
     // Whom a failing call was for is not known without the Services: then it is what is felt, and no cause.
-    let call = logs::signature(&template.sample).is_some_and(graph::is_call);
-    let depth = if call && view.facts.case.complete_list(Resource::Services).is_none() {
+    // Where they are known, the failing call itself is told by who judges calls, and leads on to what was called.
+    let call = logs::signature(&template.sample).filter(|signature| graph::is_call(*signature));
+    let is_judged = call.is_some_and(|call| {
+        view.logs.of(&workload.name).any(|(_, group, _)| {
+            group.signature == call
+                && matches!(
+                    graph::called(view.facts.case, workload, group),
+                    Some(Destination::Service(_))
+                )
+        })
+    });
+    let depth = if is_judged || (call.is_some() && view.facts.case.complete_list(Resource::Services).is_none()) {
         Depth::Symptom
     } else {
         Depth::Mechanism

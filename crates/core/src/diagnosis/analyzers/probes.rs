@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use regex::Regex;
 
 use super::{KnownCause, View, claim, known};
+use crate::diagnosis::case_file::EventRecord;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended};
 use crate::diagnosis::finding::{Depth, Finding};
@@ -114,9 +115,9 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, kind: Probe) -> Option<Findin
         .pods
         .iter()
         .filter(|pod| !pod.is_going() && !pod.is_over())
-        .filter(|pod| still_counts(pod, kind))
         .flat_map(|pod| view.facts.events(pod.name).iter().map(move |event| (pod, *event)))
         .filter(|(_, event)| event.reason == "Unhealthy" && event.message.to_ascii_lowercase().starts_with(&prefix))
+        .filter(|(pod, event)| still_counts(pod, kind) || cannot_be_asked(view, pod, event))
         .max_by_key(|(_, event)| event.count)?;
     let container = workload
         .containers()
@@ -131,6 +132,8 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, kind: Probe) -> Option<Findin
         .unwrap_or(0);
     let effect = if kind == Probe::ReadinessProbe {
         "is never ready".to_owned()
+    } else if restarts == 0 && cannot_be_asked(view, pod, event) {
+        "would not be restarted by the kubelet if it hung".to_owned()
     } else {
         format!("is restarted by the kubelet ({restarts} times)")
     };
@@ -396,6 +399,19 @@ fn right_path(container: &Container, kind: Probe, path: &str, evidence: &str, at
         }),
     };
     fix.or(Some(manual))
+}
+
+/// The kubelet cannot even ask, again and again: it takes no answer for a good one.
+fn cannot_be_asked(view: &View<'_>, pod: &PodFacts<'_>, event: &EventRecord) -> bool {
+    const ERRORED: &str = " probe errored";
+    let times: i32 = view
+        .facts
+        .events(pod.name)
+        .iter()
+        .filter(|other| other.reason == event.reason && other.message.contains(ERRORED))
+        .map(|other| other.count.max(1))
+        .fold(0, i32::saturating_add);
+    event.message.contains(ERRORED) && times >= 3
 }
 
 /// A probe that failed while the pod started, and holds since, is over.

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::caller_is_refused;
 use crate::diagnosis::analyzers::{View, claim, probes};
 use crate::diagnosis::confidence::Basis;
-use crate::diagnosis::facts::{ServiceFacts, Workload, selector_of};
+use crate::diagnosis::facts::{PodFacts, ServiceFacts, Workload, selector_of};
 use crate::diagnosis::finding::{Depth, Finding};
 
 /// Whether a workload's pods take calls on a port.
@@ -36,7 +36,7 @@ pub(super) fn selects_strangers(
         };
         let ready: Vec<(&Workload<'_>, Takes)> = behind
             .iter()
-            .filter(|workload| workload.pods.iter().any(|pod| pod.is_ready()))
+            .filter(|workload| workload.pods.iter().any(PodFacts::is_ready))
             .map(|workload| (*workload, takes(view, workload, target)))
             .collect();
         let stranger = ready.iter().find(|(_, takes)| *takes == Takes::No)?.0;
