@@ -30,7 +30,7 @@ use crate::sandbox::jobs::INCIDENT_ANNOTATION;
 use crate::store;
 use crate::telemetry::http::Shown;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::{self, http};
+use crate::telemetry::{self, gauges, http};
 
 /// Why the operator could not run, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -173,6 +173,7 @@ async fn control(
         relayed: Mutex::new(HashMap::new()),
         config,
     });
+    tokio::spawn(gauges::keep(ctx.clone(), stop.clone()));
     let policy_loop = policies::watch(ctx.clone(), policy_stream, stop.clone());
     let guard_loop = guard.watch(metrics, stop.clone());
     let incident_loop = controller

@@ -8,6 +8,8 @@
     missing_docs
 )]
 
+#[path = "chart/observability.rs"]
+mod observability;
 #[path = "chart/pods.rs"]
 mod pods;
 #[path = "chart/render.rs"]

@@ -48,6 +48,19 @@ pub enum Error {
     Seal(String),
 }
 
+/// The closed reasons of failed reconciles that are counted. A conflict is none of them: it is tried again at once.
+pub const REASONS: [&str; 9] = [
+    "Forbidden",
+    "Invalid",
+    "ApiError",
+    "ApiUnreachable",
+    "RecordUnreadable",
+    "Unidentified",
+    "ForeignChild",
+    "RecordMissing",
+    "PlanUnsealable",
+];
+
 impl Error {
     /// Closed reason for metrics and logs.
     pub fn reason(&self) -> &'static str {

@@ -119,11 +119,7 @@ pub async fn relay(ctx: &Context, incident: &Incident) {
     let Some(uid) = incident.uid() else { return };
     let Some(status) = &incident.status else { return };
     let stored = ctx.stored_sequence(&uid).await;
-    let waiting = status.outbox.iter().filter(|e| e.sequence > stored).count();
-    ctx.metrics
-        .outbox_backlog
-        .set(i64::try_from(waiting).unwrap_or(i64::MAX));
-    if waiting == 0 {
+    if status.outbox.iter().all(|e| e.sequence <= stored) {
         return;
     }
     if incident.metadata.deletion_timestamp.is_some() {

@@ -1,7 +1,11 @@
-//! Prometheus metrics, low in cardinality: phases, outcomes, lanes and closed reasons, never names. Written by the loop.
+//! Prometheus metrics, low in cardinality: phases, outcomes, lanes and closed reasons, never names. Written by the loop; what each
+//! means to who operates Firewatch stands in docs/metrics.md, which a test compares with what is registered here.
 
 use std::sync::Mutex;
 
+use firewatch_core::api::Outcome;
+use firewatch_core::api::status::ExecutionState;
+use firewatch_core::incident::Reason;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -9,6 +13,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use strum::IntoEnumIterator;
+
+use crate::incident::reconcile::REASONS;
 
 /// `phase`
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -61,6 +68,12 @@ pub struct Metrics {
     pub guard_intact: Gauge,
     /// 1 while this process holds the lease.
     pub leader: Gauge,
+    /// For how long the incident that has waited longest for its approval has.
+    pub approval_oldest_seconds: Gauge,
+    /// How old the oldest transition is that is not stored yet.
+    pub outbox_oldest_seconds: Gauge,
+    /// ResponsePolicies whose kill switch is on.
+    pub policies_suspended: Gauge,
 }
 
 impl Default for Metrics {
@@ -77,6 +90,9 @@ impl Default for Metrics {
             outbox_backlog: Gauge::default(),
             guard_intact: Gauge::default(),
             leader: Gauge::default(),
+            approval_oldest_seconds: Gauge::default(),
+            outbox_oldest_seconds: Gauge::default(),
+            policies_suspended: Gauge::default(),
         };
         if let Ok(mut registry) = metrics.registry.lock() {
             registry.register(
@@ -120,12 +136,54 @@ impl Default for Metrics {
                 metrics.guard_intact.clone(),
             );
             registry.register("leader", "1 while this process holds the lease", metrics.leader.clone());
+            registry.register(
+                "approval_oldest_waiting_seconds",
+                "How long the incident that has waited longest in AwaitingApproval has",
+                metrics.approval_oldest_seconds.clone(),
+            );
+            registry.register(
+                "audit_outbox_oldest_seconds",
+                "Age of the oldest transition that is not yet stored outside the cluster",
+                metrics.outbox_oldest_seconds.clone(),
+            );
+            registry.register(
+                "policies_suspended",
+                "ResponsePolicies whose kill switch is on",
+                metrics.policies_suspended.clone(),
+            );
         }
+        metrics.begin();
         metrics
     }
 }
 
 impl Metrics {
+    /// What an alert or a rate looks at begins at 0: a counter that first appears as 1 never shows an increase.
+    fn begin(&self) {
+        for outcome in Outcome::iter() {
+            let _ = self.outcomes.get_or_create(&OutcomeLabel {
+                outcome: outcome.to_string(),
+            });
+        }
+        let of_the_sandbox = Reason::iter().filter(|reason| reason.as_ref().starts_with("Sandbox"));
+        let observed = of_the_sandbox.map(|reason| ("observe", reason.to_string()));
+        let executed = ["remediate", "rollback"].into_iter().flat_map(|lane| {
+            use ExecutionState::{Failed, Refused, Succeeded, Unknown};
+            [Succeeded, Failed, Refused, Unknown].map(|state| (lane, state.to_string()))
+        });
+        for (lane, result) in observed.chain(executed).chain([("observe", "succeeded".to_owned())]) {
+            let _ = self.jobs.get_or_create(&JobLabel {
+                lane: lane.to_owned(),
+                result,
+            });
+        }
+        for reason in REASONS {
+            let _ = self.reconcile_errors.get_or_create(&ReasonLabel {
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
     /// The text that `/metrics` answers.
     pub fn render(&self) -> String {
         let mut text = String::new();

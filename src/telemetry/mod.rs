@@ -1,6 +1,7 @@
 //! What the operator shows of itself: logs, metrics, health, Kubernetes events. It never shows an incident's text in a label.
 
 pub mod events;
+pub mod gauges;
 pub mod http;
 pub mod metrics;
 
