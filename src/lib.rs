@@ -4,6 +4,7 @@
 //! - `incident`: the loop: observe, decide (in the core), perform one step, record it.
 //! - `sandbox`: sandbox Jobs and what comes out of them.
 //! - `approval`: the guards' self-check and the policies.
+//! - `selfcheck`: what `helm test` asks of an installation.
 //! - `store`: where the record goes: Postgres, or a file for a single user.
 //! - `telemetry`: logs, metrics, health, events.
 //! - `crds`: the custom resource definitions, generated from the core's types.
@@ -17,5 +18,6 @@ pub mod crds;
 pub mod incident;
 pub mod run;
 pub mod sandbox;
+pub mod selfcheck;
 pub mod store;
 pub mod telemetry;

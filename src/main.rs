@@ -1,4 +1,4 @@
-//! The operator's command line: `run`, `crds`, `migrate`, `audit`. It only parses and dispatches.
+//! The operator's command line: `run`, `crds`, `migrate`, `audit`, `selfcheck`. It only parses and dispatches.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,6 +34,14 @@ enum Command {
     Audit {
         #[command(subcommand)]
         command: Audit,
+    },
+    /// Show from inside the cluster that the installation is whole; exit code 1 where it is not. Changes nothing.
+    Selfcheck {
+        #[command(flatten)]
+        config: Box<Config>,
+        /// Host and port of the operator's Service, to ask whether it is ready.
+        #[arg(long)]
+        operator: Option<String>,
     },
 }
 
@@ -80,6 +88,10 @@ async fn main() -> ExitCode {
         Command::Migrate { database_url } => firewatch::store::migrate(&database_url)
             .await
             .map(|()| ExitCode::SUCCESS)
+            .map_err(Into::into),
+        Command::Selfcheck { config, operator } => firewatch::selfcheck::run(&config, operator.as_deref())
+            .await
+            .map(|passed| ExitCode::from(u8::from(!passed)))
             .map_err(Into::into),
         Command::Audit {
             command: Audit::Verify { database_url, file },

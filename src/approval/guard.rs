@@ -53,14 +53,7 @@ impl GuardWatch {
         let mut ticks = tokio::time::interval(INTERVAL);
         loop {
             tokio::select! { _ = ticks.tick() => {}, () = stop.cancelled() => return }
-            let seen = match self.look().await {
-                Ok(installed) => compare(&installed, &self.installation),
-                Err(error) => GuardState {
-                    intact: false,
-                    differences: vec![format!("the admission policies could not be read: {error}")],
-                    ..GuardState::default()
-                },
-            };
+            let seen = self.seen().await;
             metrics.guard_intact.set(i64::from(seen.intact));
             let mut state = self.state.write().await;
             let was = state.as_ref().map(|s| s.intact);
@@ -72,6 +65,18 @@ impl GuardWatch {
                 }
             }
             *state = Some(seen);
+        }
+    }
+
+    /// Looks once.
+    pub async fn seen(&self) -> GuardState {
+        match self.look().await {
+            Ok(installed) => compare(&installed, &self.installation),
+            Err(error) => GuardState {
+                intact: false,
+                differences: vec![format!("the admission policies could not be read: {error}")],
+                ..GuardState::default()
+            },
         }
     }
 
