@@ -57,4 +57,11 @@ values | helm upgrade --install firewatch "$REPOSITORY/charts/firewatch" --names
   kubectl -n firewatch-system logs deployment/firewatch --all-containers --tail=30 >&2 || true
   fail "the chart does not install (see above)"
 }
+# The chart's own test, which tells of what is not whole: guards, rights, record, readiness.
+mkdir -p "$CLUSTER_DIR/log"
+helm test firewatch --namespace firewatch-system --logs --timeout 1m >"$CLUSTER_DIR/log/helm-test.log" 2>&1 || {
+  cat "$CLUSTER_DIR/log/helm-test.log" >&2
+  kubectl -n firewatch-system logs firewatch-selfcheck >&2 || true
+  fail "helm test fails (see above)"
+}
 say "Firewatch is installed in the cluster of context '$(kubectl config current-context)'"

@@ -16,4 +16,5 @@ mod incidents;
 mod moved_ground;
 mod policies;
 mod sandbox;
+mod selfcheck;
 mod wire;
