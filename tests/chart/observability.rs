@@ -33,6 +33,20 @@ fn documented() -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The labels of each, as documented.
+fn labels() -> BTreeMap<String, BTreeSet<String>> {
+    let row = regex::Regex::new(r"(?m)^\| `(firewatch_[a-z_]+)` \| [a-z]+ \| ([^|]*)\|").unwrap();
+    let label = regex::Regex::new(r"`([a-z_]+)`").unwrap();
+    row.captures_iter(&read("docs/metrics.md"))
+        .map(|c| {
+            (
+                c[1].to_owned(),
+                label.captures_iter(&c[2]).map(|l| l[1].to_owned()).collect(),
+            )
+        })
+        .collect()
+}
+
 /// Names of the series that Prometheus keeps of them.
 fn series() -> BTreeSet<String> {
     documented()
@@ -76,6 +90,14 @@ fn every_metric_is_documented_with_its_type_and_no_other() {
         seen += 1;
     }
     assert!(seen > 8, "{shown}");
+    // And the labels of what is shown.
+    let series = regex::Regex::new(r"(?m)^(firewatch_[a-z_]+)\{([^}]*)\} ").unwrap();
+    let label = regex::Regex::new(r#"([a-z_]+)=""#).unwrap();
+    let labels = labels();
+    for series in series.captures_iter(&shown) {
+        let found: BTreeSet<String> = label.captures_iter(&series[2]).map(|l| l[1].to_owned()).collect();
+        assert_eq!(labels.get(&series[1]), Some(&found), "{}", &series[0]);
+    }
 }
 
 #[test]
@@ -149,9 +171,12 @@ fn rules(rule: &Value) -> impl Iterator<Item = &Value> {
 }
 
 #[test]
-fn every_query_of_dashboard_and_alerts_is_about_series_that_exist() {
+fn every_query_of_dashboard_and_alerts_is_about_series_and_labels_that_exist() {
     let series = series();
     let name = regex::Regex::new(r"\bfirewatch_[a-z_]+").unwrap();
+    let grouped = regex::Regex::new(r"\bby \(([a-z_, ]+)\)").unwrap();
+    let matched = regex::Regex::new(r#"([a-z_]+)(?:=~|!~|!=|=)""#).unwrap();
+    let labels = labels();
     let mut used = BTreeSet::new();
     for (place, query) in queries() {
         let mut named = 0;
@@ -165,6 +190,25 @@ fn every_query_of_dashboard_and_alerts_is_about_series_that_exist() {
             named += 1;
         }
         assert!(named > 0, "{place}: {query}");
+        let known: BTreeSet<String> = labels
+            .iter()
+            .filter(|(metric, _)| query.contains(metric.as_str()))
+            .flat_map(|(_, labels)| labels.clone())
+            // What Prometheus adds, and a histogram's own.
+            .chain(["namespace", "le"].map(str::to_owned))
+            .collect();
+        for group in grouped.captures_iter(&query) {
+            for label in group[1].split(',').map(str::trim) {
+                assert!(known.contains(label), "{place}: no label {label}: {query}");
+            }
+        }
+        for matched in matched.captures_iter(&query) {
+            assert!(
+                known.contains(&matched[1]),
+                "{place}: no label {}: {query}",
+                &matched[1]
+            );
+        }
     }
     assert!(used.len() >= 10, "{used:?}");
 }
