@@ -460,6 +460,20 @@ fn a_plan_that_did_not_help_in_time_is_rolled_back_once() {
         .ends(Outcome::RemediationFailed, Reason::VerificationFailed);
 }
 
+#[test]
+fn what_needs_longer_to_help_is_not_taken_back_too_soon() {
+    let suspended = |seconds| {
+        verifying().with(|c| {
+            c.now = at(seconds);
+            let mut suspend = action(true);
+            suspend.action_type = ActionType::SuspendCronJob;
+            c.status.plan = Some(plan(vec![suspend]));
+        })
+    };
+    suspended(1000).performs(&Step::AskVerification);
+    suspended(1300).performs(&Step::RollBack);
+}
+
 fn rolled_back(state: ExecutionState) -> Case {
     Case::new("rolling back", Phase::RollingBack).with(|c| {
         c.status.plan = Some(plan(vec![action(true)]));

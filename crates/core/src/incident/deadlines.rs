@@ -1,6 +1,6 @@
 //! How long each phase may take: it always ends. Called by `decide`.
 
-use crate::api::Phase;
+use crate::api::{ActionType, Phase, PlannedAction};
 use k8s_openapi::jiff::SignedDuration;
 
 /// The longest a phase may last, or `None` where another clock rules (an approval's own expiry) or none is needed.
@@ -12,6 +12,15 @@ pub const fn of(phase: Phase) -> Option<SignedDuration> {
         Phase::Verifying => Some(SignedDuration::from_secs(240)),
         Phase::Pending | Phase::AwaitingApproval | Phase::Blocked | Phase::Completed => None,
     }
+}
+
+/// How long it is looked whether what was done helps. Runs of a CronJob that was suspended go on until they end, and a controller that
+/// was refused meanwhile tries again after pauses that grow to a quarter of an hour.
+pub fn verification<'a>(actions: impl IntoIterator<Item = &'a PlannedAction>) -> SignedDuration {
+    let slow = actions
+        .into_iter()
+        .any(|action| action.action_type == ActionType::SuspendCronJob);
+    SignedDuration::from_secs(if slow { 1200 } else { 240 })
 }
 
 /// How long a change is left alone before fresh evidence is collected.

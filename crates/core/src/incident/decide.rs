@@ -187,7 +187,10 @@ fn phase_age(o: &Observation<'_>) -> SignedDuration {
 }
 
 fn overdue(o: &Observation<'_>) -> Option<Decision> {
-    let limit = deadlines::of(o.status.phase)?;
+    let mut limit = deadlines::of(o.status.phase)?;
+    if o.status.phase == Phase::Verifying && o.status.rollback.is_none() {
+        limit = deadlines::verification(o.status.plan.iter().flat_map(|plan| &plan.actions)).max(limit);
+    }
     if phase_age(o) <= limit {
         return None;
     }

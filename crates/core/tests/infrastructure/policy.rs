@@ -97,6 +97,25 @@ fn every_refusal_of_the_api_server_has_its_name() {
 }
 
 #[test]
+fn a_quota_that_has_room_again_is_no_cause_any_more() {
+    let case = |used: &str| {
+        refused("pods \"store-6d4b9-x\" is forbidden: exceeded quota: compute, requested: requests.cpu=100m, used: requests.cpu=450m, limited: requests.cpu=500m")
+            .with(json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "compute", "namespace": "market"},
+                "spec": {"hard": {"requests.cpu": "500m"}}, "status": {"hard": {"requests.cpu": "500m"}, "used": {"requests.cpu": used}}}))
+    };
+    case("450m").expect(APP, "QuotaExceeded", "ResourceQuota/compute", &["used up"]);
+    let read = case("400m").read("Deployment", "store");
+    assert!(read.root_cause.is_none(), "{:?}", read.root_cause);
+    assert!(
+        read.findings
+            .iter()
+            .any(|finding| finding.summary.contains("has room again")),
+        "{:#?}",
+        read.findings
+    );
+}
+
+#[test]
 fn where_the_events_are_gone_the_condition_of_the_deployment_says_it() {
     let mut app = App::new("store").without_pods();
     app.ready = false;

@@ -475,6 +475,16 @@ fn taken(view: &View<'_>, workload: &Workload<'_>, exceeded: &Exceeded<'_>, refu
     )
 }
 
+/// What is used now and what is allowed, where one more pod fits.
+fn room_again(view: &View<'_>, exceeded: &Exceeded<'_>) -> Option<(String, String)> {
+    let quota = view.facts.case.get::<ResourceQuota>(exceeded.quota)?;
+    let status = quota.status.as_ref()?;
+    let used = &status.used.as_ref()?.get(&exceeded.resource)?.0;
+    let hard = &status.hard.as_ref()?.get(&exceeded.resource)?.0;
+    let needs = exceeded.amount(used)?.checked_add(exceeded.amount(&exceeded.each)?)?;
+    (needs <= exceeded.amount(hard)?).then(|| (used.clone(), hard.clone()))
+}
+
 fn quota(view: &View<'_>, workload: &Workload<'_>, exceeded: &Exceeded<'_>, refusal: &Refusal<'_>) -> Finding {
     let name = exceeded.quota;
     let first = (&exceeded.resource, &exceeded.each);
@@ -499,6 +509,17 @@ fn quota(view: &View<'_>, workload: &Workload<'_>, exceeded: &Exceeded<'_>, refu
                 sum.to_string()
             }
         });
+    if let Some((used, hard)) = room_again(view, exceeded) {
+        return claim("QuotaExceeded", &object, Depth::Symptom, Basis::Stated, 1)
+            .says(format!(
+                "pods of {} were refused for ResourceQuota {name}, which has room again ({used} of {hard} of {} used): their controller tries again after pauses that grow to a quarter of an hour",
+                workload.name, first.0
+            ))
+            .cites([refusal.evidence, workload.evidence].into_iter().chain(entry.map(|entry| entry.evidence.as_str())))
+            .affects([workload.name.clone()])
+            .since(refusal.first)
+            .done();
+    }
     claim("QuotaExceeded", &object, Depth::Fault, Basis::Stated, 1 + u8::from(entry.is_some()))
         .says(format!(
             "ResourceQuota {name} is used up: pods of {} are refused, because {} is limited to {limit}, {used} are used and each pod requests {}",
