@@ -180,6 +180,8 @@ pub enum ReportOutput {
     /// For people.
     #[value(alias = "md")]
     Markdown,
+    /// One file for a browser or a printer; it loads nothing.
+    Html,
 }
 
 /// Arguments of `run`.
@@ -265,6 +267,8 @@ pub enum InvestigateOutput {
     /// For an incident channel or a ticket.
     #[value(alias = "md")]
     Markdown,
+    /// One file for a browser or a printer, with what was read; it loads nothing.
+    Html,
 }
 
 impl ClusterArgs {

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod commands;
 pub mod error;
 pub mod exit;
+pub mod html;
 pub mod kubectl;
 pub mod recheck;
 pub mod recordings;

@@ -11,9 +11,9 @@ use crate::text::clip;
 
 use super::audit_row::{self, AuditRow};
 use super::document::{
-    ActionSection, AlertSection, ApprovalSection, AuditSection, CheckSection, CommanderDecision, EvidenceSection,
-    ExecutedCommand, ExecutionSection, FindingSection, Metrics, OutcomeSection, PlanSection, ResponseDocument,
-    RollbackSection, RootCauseSection, VerificationSection, Workflow,
+    ActionSection, AlertSection, ApprovalSection, AuditSection, ChangeSection, CheckSection, CommanderDecision,
+    EvidenceSection, ExecutedCommand, ExecutionSection, FindingSection, Metrics, OutcomeSection, PlanSection,
+    ResponseDocument, RollbackSection, RootCauseSection, VerificationSection, Workflow,
 };
 use super::story::{ApprovalRow, Story, by_number};
 
@@ -207,6 +207,18 @@ fn plan(plan: &PlanStatus) -> PlanSection {
                 risk: a.risk,
                 impact: a.impact.clone(),
                 rollback: a.rollback.clone(),
+                change: ChangeSection {
+                    object: ObjectName {
+                        kind: a.target.kind.clone(),
+                        namespace: a.target.namespace.clone(),
+                        name: a.target.name.clone(),
+                    },
+                    container: a.parameters.container.clone(),
+                    field: a.parameters.field.clone(),
+                    from: a.parameters.from.clone(),
+                    to: a.parameters.to.clone(),
+                    diff: a.diff.clone(),
+                },
             })
             .collect(),
         long_term_fixes: plan.long_term_fixes.clone(),

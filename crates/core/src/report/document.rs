@@ -169,6 +169,25 @@ pub struct ActionSection {
     pub impact: String,
     /// The exact inverse, as argv; empty: there is none.
     pub rollback: Vec<String>,
+    /// What is another afterwards.
+    pub change: ChangeSection,
+}
+
+/// One value before and after.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangeSection {
+    /// Of which object.
+    pub object: ObjectName,
+    /// Of which of its containers, where it is about one.
+    pub container: Option<String>,
+    /// Which field, key or variable; null where the action changes the object as a whole.
+    pub field: Option<String>,
+    /// The value as observed; null: it was not there.
+    pub from: Option<String>,
+    /// The value afterwards; null: it is removed.
+    pub to: Option<String>,
+    /// For a rollback of a rollout, the difference of the pod templates.
+    pub diff: Option<String>,
 }
 
 /// Who decided what about the plan.

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use k8s_openapi::jiff::Timestamp;
 
 use super::document::{ExecutedCommand, FindingSection, PlanSection, ResponseDocument, VerificationSection};
-use crate::api::status::Outcome;
-use crate::api::{Decision, Impact};
+use super::summary;
+use crate::api::Decision;
 use crate::sandbox::evidence::Stage;
 
 /// The document as Markdown.
@@ -35,28 +35,7 @@ fn write_all(out: &mut String, d: &ResponseDocument) -> std::fmt::Result {
 
 /// One paragraph: what was wrong, what was done, how it stands.
 fn summary(d: &ResponseDocument) -> String {
-    let cause = match &d.workflow.root_cause {
-        Some(cause) => format!("The cause: {}.", line(cause.summary.trim_end_matches('.'))),
-        None => "No single cause was found.".to_owned(),
-    };
-    let end = match d.outcome.result {
-        None => "The investigation is still going on.".to_owned(),
-        Some(Outcome::Remediated) => {
-            "The approved repair was carried out, and fresh evidence shows that it helped.".to_owned()
-        }
-        Some(Outcome::NoActionRequired) => {
-            return "Nothing is wrong with what was reported; nothing was changed.".to_owned();
-        }
-        Some(Outcome::Rejected) => "A person decided against the proposed repair; nothing was changed.".to_owned(),
-        Some(Outcome::Expired) => "Nobody decided about the proposed repair in time; nothing was changed.".to_owned(),
-        Some(Outcome::RolledBack) => "The approved repair did not help and was taken back.".to_owned(),
-        Some(Outcome::RemediationFailed) => "The approved repair failed; a person must look at it.".to_owned(),
-        Some(Outcome::Escalated) => "It was handed to a person.".to_owned(),
-        Some(Outcome::Inconclusive) => "What was seen could not be explained; a person must go on.".to_owned(),
-        Some(Outcome::Duplicate) => "Another investigation is about the same trouble.".to_owned(),
-        Some(Outcome::Cancelled) => "It was cancelled.".to_owned(),
-    };
-    format!("{cause} {end}")
+    format!("{} {}", line(&summary::cause(d)), summary::ending(d))
 }
 
 fn facts(out: &mut String, d: &ResponseDocument) -> std::fmt::Result {
@@ -76,12 +55,7 @@ fn facts(out: &mut String, d: &ResponseDocument) -> std::fmt::Result {
         writeln!(out, "| Alert | {} |", cell(&code(name)))?;
     }
     if let Some(decision) = &d.workflow.commander_decision {
-        let impact = match decision.impact {
-            Impact::Outage => "nothing serves",
-            Impact::Degraded => "part of it serves, or slowly",
-            Impact::None => "everything serves",
-            Impact::Unknown => "impact not known",
-        };
+        let impact = summary::impact(decision.impact);
         writeln!(out, "| Severity | {} ({impact}) |", decision.severity)?;
     }
     if let Some(at) = d.alert.created_at {

@@ -3,11 +3,14 @@
 
 pub mod audit_row;
 pub mod build;
+pub mod causal;
 pub mod document;
 pub mod investigation;
 pub mod investigation_markdown;
 pub mod markdown;
 pub mod story;
+pub mod summary;
+pub mod timeline;
 
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ use super::{columns, print, serialised};
 use crate::cli::{ClusterArgs, InvestigateArgs, InvestigateOutput};
 use crate::error::{Error, Result};
 use crate::exit;
+use crate::html;
 use crate::kubectl::Kubectl;
 use crate::recordings;
 use crate::render::investigation::{screen, table};
@@ -55,6 +56,11 @@ struct Elsewhere {
 /// Investigates.
 pub async fn run(cluster: &ClusterArgs, args: &InvestigateArgs) -> Result<u8> {
     if args.all_namespaces {
+        if args.output == Some(InvestigateOutput::Html) {
+            return Err(Error::Input(
+                "-o html is of one namespace; name it with -n, without --all-namespaces".to_owned(),
+            ));
+        }
         return Box::pin(everywhere(cluster, args)).await;
     }
     let conclusion = if let Some(directory) = &args.from {
@@ -76,6 +82,7 @@ pub async fn run(cluster: &ClusterArgs, args: &InvestigateArgs) -> Result<u8> {
     print(&match args.output {
         Some(InvestigateOutput::Json) => serialised(&document, false)?,
         Some(InvestigateOutput::Markdown) => markdown(&document),
+        Some(InvestigateOutput::Html) => html::investigation(&conclusion)?,
         None => screen(&document, columns(), Palette::for_stdout()),
     })?;
     Ok(exit::for_verdict(document.verdict))
@@ -271,7 +278,7 @@ async fn everywhere(cluster: &ClusterArgs, args: &InvestigateArgs) -> Result<u8>
             false,
         )?)?,
         Some(InvestigateOutput::Markdown) => print(&items.iter().map(markdown).collect::<Vec<_>>().join("\n"))?,
-        None => {
+        None | Some(InvestigateOutput::Html) => {
             let others: Vec<(String, Vec<Standing>)> = others
                 .into_iter()
                 .map(|other| (other.namespace, other.workloads))

@@ -1,13 +1,16 @@
 //! `kubectl incident report`: the one document per investigation, the same from here, the operator and the database.
 
 use firewatch_core::api::Incident;
+use firewatch_core::report::timeline::timeline;
 use firewatch_core::report::{ApprovalRow, ResponseDocument, StoryView, document, markdown};
+use k8s_openapi::jiff::Timestamp;
 
 use super::{approval_of, print, serialised};
 use crate::cli::{ReportArgs, ReportOutput};
 use crate::cluster::Cluster;
 use crate::error::Result;
 use crate::exit;
+use crate::html;
 
 /// Prints the report.
 pub async fn run(cluster: &Cluster, args: &ReportArgs) -> Result<u8> {
@@ -16,6 +19,12 @@ pub async fn run(cluster: &Cluster, args: &ReportArgs) -> Result<u8> {
     match args.output {
         ReportOutput::Json => print(&serialised(&document, false)?)?,
         ReportOutput::Markdown => print(&markdown(&document))?,
+        ReportOutput::Html => {
+            let now = Timestamp::now();
+            let approval = approval_of(cluster, &incident).await.unwrap_or_default();
+            let timeline = timeline(&incident, approval.as_ref(), now);
+            print(&html::report(&document, timeline.as_ref(), now)?)?;
+        }
     }
     Ok(exit::OK)
 }
