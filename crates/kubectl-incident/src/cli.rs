@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use firewatch_core::api::{Phase, Severity};
 
 use crate::exit;
 
@@ -43,7 +44,7 @@ pub struct ClusterArgs {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// List incidents: where each stands and what caused it.
-    #[command(visible_alias = "ls")]
+    #[command(visible_aliases = ["ls", "get"])]
     List(ListArgs),
     /// Show one incident on one screen: cause, evidence, plan, and what to do now.
     Show(ShowArgs),
@@ -55,6 +56,14 @@ pub enum Command {
     Reject(RejectArgs),
     /// Print the whole story of an incident.
     Report(ReportArgs),
+    /// Say why this cause and not another, how sure that is, and what would tell them apart.
+    Explain(ExplainArgs),
+    /// Say which ResponsePolicy holds in a namespace, and what it allows.
+    Policy(PolicyArgs),
+    /// Look whether the installation is healthy; each fault is named with its remedy.
+    Doctor(DoctorArgs),
+    /// Print the completion script of a shell: `source <(kubectl-incident completion bash)`.
+    Completion(CompletionArgs),
     /// Break a workload of its own in a new namespace, and show Firewatch at work on it.
     Run(RunArgs),
     /// Stop an incident: nothing new is started, and a plan that was not begun is never carried out.
@@ -73,6 +82,15 @@ pub struct ListArgs {
     /// Only incidents that are not over.
     #[arg(long)]
     pub active: bool,
+    /// Only of this severity, or of several: `critical,high`. As triage assessed it, until then as it was asked for.
+    #[arg(long, value_delimiter = ',', value_parser = severity, value_name = "SEVERITY")]
+    pub severity: Vec<Severity>,
+    /// Only in this phase, or in one of several: `awaitingapproval,executing`.
+    #[arg(long, value_delimiter = ',', value_parser = phase, value_name = "PHASE")]
+    pub phase: Vec<Phase>,
+    /// Only those made in the last so long: `45m`, `12h`, `7d`.
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub since: Option<Duration>,
     /// Label selector.
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     pub selector: Option<String>,
@@ -170,6 +188,43 @@ pub struct ReportArgs {
     /// How to print.
     #[arg(short, long, value_enum, default_value = "markdown", value_name = "FORMAT")]
     pub output: ReportOutput,
+}
+
+/// Arguments of `explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// The incident.
+    pub name: String,
+    /// How to print.
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<JsonOutput>,
+}
+
+/// Arguments of `policy`; the namespace is that of `-n`.
+#[derive(Args, Debug)]
+pub struct PolicyArgs {
+    /// How to print.
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<JsonOutput>,
+}
+
+/// Arguments of `doctor`.
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// Namespace of the operator [default: where its Deployment is found, else firewatch-system].
+    #[arg(long, value_name = "NAMESPACE")]
+    pub operator_namespace: Option<String>,
+    /// How to print.
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<JsonOutput>,
+}
+
+/// Arguments of `completion`.
+#[derive(Args, Debug)]
+pub struct CompletionArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 /// How a report is printed.
@@ -293,13 +348,53 @@ impl ClusterArgs {
     }
 }
 
-/// `90s`, `15m`, `1h`, `45` (seconds).
+/// One of the severities.
+fn severity(text: &str) -> Result<Severity, String> {
+    one_of(
+        text,
+        &[Severity::Critical, Severity::High, Severity::Medium, Severity::Low],
+    )
+}
+
+/// One of the phases, in any case.
+fn phase(text: &str) -> Result<Phase, String> {
+    one_of(
+        text,
+        &[
+            Phase::Pending,
+            Phase::Triaging,
+            Phase::Investigating,
+            Phase::Diagnosing,
+            Phase::Planning,
+            Phase::Reviewing,
+            Phase::AwaitingApproval,
+            Phase::Executing,
+            Phase::Verifying,
+            Phase::RollingBack,
+            Phase::Blocked,
+            Phase::Completed,
+        ],
+    )
+}
+
+fn one_of<T: Copy + ToString>(text: &str, all: &[T]) -> Result<T, String> {
+    all.iter()
+        .find(|one| one.to_string().eq_ignore_ascii_case(text))
+        .copied()
+        .ok_or_else(|| {
+            let names: Vec<String> = all.iter().map(ToString::to_string).collect();
+            format!("there is none of that name; write one of {}", names.join(", "))
+        })
+}
+
+/// `90s`, `15m`, `1h`, `7d`, `45` (seconds).
 fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let factor = match unit {
         "" | "s" => 1,
         "m" => 60,
         "h" => 3600,
+        "d" => 86_400,
         _ => return Err(format!("`{unit}` is not a unit of time; write 90s, 15m or 1h")),
     };
     number
@@ -351,6 +446,36 @@ mod tests {
         assert!(duration("0s").is_err());
         assert!(duration("m").is_err());
         assert!(duration("5 weeks").unwrap_err().contains("15m"));
+    }
+
+    #[test]
+    fn severities_and_phases_are_told_when_they_are_misspelt() {
+        let Ok(cli) = Cli::try_parse_from([
+            "x",
+            "get",
+            "--severity",
+            "critical,High",
+            "--phase",
+            "awaitingapproval",
+            "--since",
+            "7d",
+        ]) else {
+            panic!("not read")
+        };
+        let Command::List(list) = cli.command else {
+            panic!("not list")
+        };
+        assert_eq!(list.severity, [Severity::Critical, Severity::High]);
+        assert_eq!(list.phase, [Phase::AwaitingApproval]);
+        assert_eq!(list.since, Some(Duration::from_hours(168)));
+        let error = Cli::try_parse_from(["x", "list", "--phase", "waiting"])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("AwaitingApproval"), "{error}");
+        let error = Cli::try_parse_from(["x", "list", "--severity", "bad"])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("critical, high, medium, low"), "{error}");
     }
 
     #[test]

@@ -31,6 +31,10 @@ pub const UNEXPECTED: u8 = 20;
 pub const FOUND: u8 = 30;
 /// `investigate`: something is wrong, or too little could be read, and no cause is shown.
 pub const UNEXPLAINED: u8 = 31;
+/// `doctor`: something is broken.
+pub const UNHEALTHY: u8 = 40;
+/// `doctor`: nothing is found broken, and not everything could be read.
+pub const NOT_ALL_READ: u8 = 41;
 /// Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
@@ -52,6 +56,8 @@ Exit codes:
   20   run: ended otherwise than the scenario expects
   30   investigate: a cause is shown
   31   investigate: something is wrong, or too little could be read, and no cause is shown
+  40   doctor: something is broken
+  41   doctor: nothing is found broken, and not everything could be read
   130  interrupted";
 
 /// The code that tells a script what an investigation came to.
@@ -94,6 +100,8 @@ mod tests {
             UNEXPECTED,
             FOUND,
             UNEXPLAINED,
+            UNHEALTHY,
+            NOT_ALL_READ,
             INTERRUPTED,
         ] {
             assert!(

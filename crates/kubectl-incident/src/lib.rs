@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod cluster;
 pub mod commands;
+pub mod doctor;
 pub mod error;
 pub mod exit;
 pub mod html;

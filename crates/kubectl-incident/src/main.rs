@@ -36,6 +36,10 @@ async fn run(cli: &Cli) -> Result<u8> {
     if let Command::Investigate(args) = &cli.command {
         return Box::pin(commands::investigate::run(&cli.cluster, args)).await;
     }
+    // It asks nobody.
+    if let Command::Completion(args) = &cli.command {
+        return commands::completion(args.shell);
+    }
     let cluster = Cluster::connect(&cli.cluster).await?;
     match &cli.command {
         Command::List(args) => commands::list::run(&cluster, args).await,
@@ -43,6 +47,10 @@ async fn run(cli: &Cli) -> Result<u8> {
         Command::Watch(args) => commands::watch::run(&cluster, args).await,
         Command::Approve(args) => commands::decide::approve(&cluster, args).await,
         Command::Reject(args) => commands::decide::reject(&cluster, args).await,
+        Command::Explain(args) => commands::explain::run(&cluster, args).await,
+        Command::Policy(args) => commands::policy::run(&cluster, args).await,
+        Command::Doctor(args) => Box::pin(commands::doctor::run(&cluster, args)).await,
+        Command::Completion(args) => commands::completion(args.shell),
         Command::Report(args) => commands::report::run(&cluster, args).await,
         Command::Run(args) => Box::pin(commands::run::run(&cluster, args)).await,
         Command::Cancel(args) => commands::cancel::run(&cluster, args).await,

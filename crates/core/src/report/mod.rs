@@ -5,6 +5,7 @@ pub mod audit_row;
 pub mod build;
 pub mod causal;
 pub mod document;
+pub mod explain;
 pub mod investigation;
 pub mod investigation_markdown;
 pub mod markdown;

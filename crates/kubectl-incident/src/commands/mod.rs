@@ -3,8 +3,11 @@
 mod board;
 pub mod cancel;
 pub mod decide;
+pub mod doctor;
+pub mod explain;
 pub mod investigate;
 pub mod list;
+pub mod policy;
 pub mod report;
 pub mod run;
 pub mod show;
@@ -42,6 +45,15 @@ pub(crate) fn print(text: &str) -> Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
+}
+
+/// Prints the completion script of a shell.
+pub fn completion(shell: clap_complete::Shell) -> Result<u8> {
+    let mut command = <crate::cli::Cli as clap::CommandFactory>::command();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "kubectl-incident", &mut script);
+    print(&String::from_utf8_lossy(&script))?;
+    Ok(crate::exit::OK)
 }
 
 /// Whether there is somebody to ask.

@@ -287,6 +287,9 @@ async fn listing_all_namespaces_asks_for_all() {
     let args = ListArgs {
         all_namespaces: true,
         active: true,
+        severity: Vec::new(),
+        phase: Vec::new(),
+        since: None,
         selector: Some("team=payments".to_owned()),
         output: None,
     };
