@@ -279,7 +279,7 @@ fn each_planted_fault_is_named_with_its_remedy() {
                 f.sandbox_pods = Read::Got(vec![pod(
                     "job-1",
                     &stuck("CreateContainerError", "cannot load seccomp profile"),
-                )])
+                )]);
             },
             "seccomp",
             "sandbox.seccompProfile",

@@ -17,7 +17,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::picture::{Picture, draw};
 use crate::render::style::Tone;
-use crate::render::text::{clean, clean_lines, shell};
+use crate::render::text::{clean, clean_lines, shell, short};
 use crate::render::words::outcome_tone;
 
 /// Characters of one piece of evidence that are shown.
@@ -45,6 +45,7 @@ pub(super) struct Page {
     pub conditions: Vec<String>,
     pub done: Option<Done>,
     pub checks: Vec<Check>,
+    pub looked_at: Vec<String>,
     pub next_steps: Vec<String>,
     pub fixes: Vec<String>,
     pub costs: Vec<(String, String)>,
@@ -211,6 +212,7 @@ impl Page {
         }
         if told.cause.is_none() {
             page.manual_reason = None;
+            page.looked_at = told.checked.iter().map(|text| block(text)).collect();
         }
         page.record = vec![("Verdict", format!("{:?}", told.verdict))];
         page
@@ -288,7 +290,7 @@ impl Page {
             .unwrap_or_default();
         if let Some(verdict) = &approval.commander_verdict {
             self.decision.push(clean(&format!(
-                "The Commander's review: {}. {}",
+                "The Commander's review: {}: {}.",
                 verdict.to_lowercase(),
                 approval.commander_reasons.join("; ")
             )));
@@ -357,12 +359,11 @@ fn as_incident(conclusion: &Conclusion, statement: &str) -> ResponseDocument {
 
 fn facts(d: &ResponseDocument) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
-    let about = d
-        .alert
-        .target
-        .as_ref()
-        .map_or_else(|| "the whole namespace".to_owned(), ToString::to_string);
-    facts.push(("About", clean(&format!("{about} in namespace {}", d.alert.namespace))));
+    let about = d.alert.target.as_ref().map_or_else(
+        || format!("the whole namespace {}", d.alert.namespace),
+        |target| format!("{target} in namespace {}", d.alert.namespace),
+    );
+    facts.push(("About", clean(&about)));
     if let Some(name) = &d.alert.name {
         facts.push(("Alert", clean(name)));
     }
@@ -498,12 +499,23 @@ fn ran(command: &ExecutedCommand) -> Ran {
         None => ("killed".to_owned(), "bad"),
     };
     Ran {
-        action: clean(&command.action),
+        action: what(command),
         ended,
         tone,
         took: took(command.duration_ms),
         command: shell(&command.command),
         result: command.result.as_ref().map(|text| block(text)),
+    }
+}
+
+/// Of which action, or which part of the work a command is.
+fn what(command: &ExecutedCommand) -> String {
+    let rehearsed = command.command.iter().any(|word| word.starts_with("--dry-run"));
+    match (rehearsed, command.action.is_empty()) {
+        (true, true) => "rehearsal (dry run)".to_owned(),
+        (true, false) => clean(&format!("{}, rehearsal (dry run)", command.action)),
+        (false, true) => "step".to_owned(),
+        (false, false) => clean(&command.action),
     }
 }
 
@@ -524,7 +536,7 @@ fn checks(execution: &ExecutionSection) -> Vec<Check> {
 fn piece(evidence: &EvidenceSection) -> Piece {
     Piece {
         id: clean(&evidence.id),
-        short: clean(&short(&evidence.command)),
+        short: clean(&short(&evidence.command, 96)),
         command: clean(&evidence.command),
         gap: (evidence.state != "Complete").then(|| clean(&evidence.state)),
         stage: match evidence.stage {
@@ -536,24 +548,6 @@ fn piece(evidence: &EvidenceSection) -> Piece {
         sha256: clean(&evidence.sha256),
         text: None,
     }
-}
-
-/// A command without the flags that only a program needs.
-fn short(command: &str) -> String {
-    let words: Vec<&str> = command
-        .split(' ')
-        .filter(|word| {
-            ![
-                "--output=",
-                "--show-managed-fields",
-                "--ignore-not-found",
-                "--no-headers",
-            ]
-            .iter()
-            .any(|flag| word.starts_with(flag))
-        })
-        .collect();
-    clip(&words.join(" ").replace(',', ", "), 96)
 }
 
 fn record(d: &ResponseDocument) -> Vec<(&'static str, String)> {

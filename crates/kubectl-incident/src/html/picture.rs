@@ -139,7 +139,10 @@ fn seconds(from: Timestamp, to: Timestamp) -> f64 {
 }
 
 fn took(from: Timestamp, to: Timestamp) -> String {
-    span(to.duration_since(from).as_secs())
+    match to.duration_since(from).as_secs() {
+        0 => "under 1s".to_owned(),
+        seconds => span(seconds),
+    }
 }
 
 fn clock(at: Timestamp) -> String {

@@ -4,7 +4,7 @@ use firewatch_core::report::explain::Explanation;
 
 use super::page::Page;
 use super::style::{Palette, Tone};
-use super::text::clean;
+use super::text::{clean, short};
 
 /// Lines of one text.
 const MOST: usize = 6;
@@ -37,13 +37,23 @@ pub fn screen(told: &Explanation, columns: usize, palette: Palette) -> String {
     }
     for (number, part) in told.confidence.iter().enumerate() {
         let label = if number == 0 { "Certain" } else { "" };
-        page.text(MOST, label, &format!("{} {}", part.sign, part.text));
+        let text = format!("{} {}", part.sign, part.text);
+        // What raised it is a command, which may be long; what lowered it is a sentence.
+        if part.sign == '+' {
+            page.text(2, label, &short(&text, 400));
+        } else {
+            page.text(MOST, label, &text);
+        }
     }
     if let Some(proof) = &told.proof {
         page.text(MOST, "Proof", proof);
     }
     if told.cause.is_some() && told.alternatives.is_empty() {
-        page.text(MOST, "Why not", "nothing else that was found would explain it");
+        page.text(
+            MOST,
+            "Why not",
+            "no other finding competes with it; what else was seen is below",
+        );
     }
     for (number, other) in told.alternatives.iter().enumerate() {
         let label = if number == 0 { "Why not" } else { "" };

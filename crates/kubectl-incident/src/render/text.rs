@@ -60,6 +60,24 @@ pub fn cut(text: &str, width: usize) -> String {
     kept
 }
 
+/// A command without the flags that only a program needs, cut to so many columns.
+pub fn short(command: &str, columns: usize) -> String {
+    let words: Vec<&str> = command
+        .split(' ')
+        .filter(|word| {
+            ![
+                "--output=",
+                "--show-managed-fields",
+                "--ignore-not-found",
+                "--no-headers",
+            ]
+            .iter()
+            .any(|flag| word.starts_with(flag))
+        })
+        .collect();
+    cut(&words.join(" ").replace(',', ", "), columns)
+}
+
 /// Columns that `text` takes on a terminal.
 pub fn width(text: &str) -> usize {
     text.width()
