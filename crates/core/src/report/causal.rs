@@ -6,6 +6,9 @@ use crate::api::ObjectName;
 
 use super::document::{FindingSection, ResponseDocument};
 
+/// Between the cause and the change that made it so; `diagnosis::cause` writes it.
+const MADE_SO: &str = " ← ";
+
 /// One step from the symptom to the cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -15,6 +18,8 @@ pub struct Step {
     pub text: String,
     /// Evidence ids.
     pub evidence: Vec<String>,
+    /// Who made it so and when, where the managed fields tell.
+    pub change: Option<String>,
 }
 
 /// The chain, symptom first; empty where no cause is shown.
@@ -27,7 +32,12 @@ pub fn chain(document: &ResponseDocument) -> Vec<Step> {
         .chain
         .iter()
         .map(|sentence| {
-            let (text, evidence) = split_evidence(sentence);
+            let (told, change) = sentence
+                .split_once(MADE_SO)
+                .map_or((sentence.as_str(), None), |(told, change)| {
+                    (told, Some(change.to_owned()))
+                });
+            let (text, evidence) = split_evidence(told);
             let known = findings.iter().find(|finding| finding.summary == text);
             Step {
                 object: known
@@ -36,6 +46,7 @@ pub fn chain(document: &ResponseDocument) -> Vec<Step> {
                     .or_else(|| named_first(text, &findings)),
                 text: text.to_owned(),
                 evidence,
+                change,
             }
         })
         .collect();
@@ -44,6 +55,7 @@ pub fn chain(document: &ResponseDocument) -> Vec<Step> {
             object: Some(cause.object.clone()),
             text: cause.summary.clone(),
             evidence: cause.evidence.clone(),
+            change: None,
         });
     }
     steps

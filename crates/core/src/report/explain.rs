@@ -57,6 +57,8 @@ pub struct Step {
     pub text: String,
     /// Evidence ids.
     pub evidence: Vec<String>,
+    /// Who made it so and when, where that is known.
+    pub change: Option<String>,
 }
 
 /// One thing that raised or lowered the confidence.
@@ -119,6 +121,7 @@ pub fn explain(d: &ResponseDocument) -> Explanation {
                 object: step.object,
                 text: step.text,
                 evidence: step.evidence,
+                change: step.change,
             })
             .collect(),
         confidence: cause.map_or_else(Vec::new, |cause| parts(d, &cause.evidence, alternatives.len())),
@@ -273,6 +276,7 @@ mod tests {
     #[test]
     fn it_tells_why_this_and_why_not_the_others_and_what_would_tell_them_apart() {
         let told = explained(|status| {
+            status["rootCause"]["chain"][2] = "the key that it needs is missing [E10] ← made so 16 s ago by bob".into();
             status["findings"][1]["summary"] = "Deployment/web calls db:5432: refused".into();
             status["findings"][1]["object"] =
                 serde_json::json!({"kind": "Deployment", "namespace": "shop", "name": "web"});
@@ -286,6 +290,12 @@ mod tests {
             ]);
         });
         assert_eq!(told.chain.len(), 3);
+        let last = &told.chain[2];
+        assert_eq!(
+            (last.text.as_str(), last.evidence.as_slice()),
+            ("the key that it needs is missing", &["E10".to_owned()][..])
+        );
+        assert_eq!(last.change.as_deref(), Some("made so 16 s ago by bob"));
         let first = &told.alternatives[0];
         assert_eq!(first.text, "Deployment/web calls db:5432: refused");
         assert_eq!(

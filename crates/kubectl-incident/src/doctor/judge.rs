@@ -385,7 +385,8 @@ pub(super) fn env<'d>(deployment: Option<&'d Deployment>, name: &str) -> Option<
     containers
         .iter()
         .flat_map(|container| container.env.iter().flatten())
-        .find(|variable| variable.name == name)?
+        // Of two of one name the last one holds.
+        .rfind(|variable| variable.name == name)?
         .value
         .as_deref()
 }

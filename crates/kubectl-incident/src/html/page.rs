@@ -65,6 +65,7 @@ pub(super) struct Step {
     pub object: Option<String>,
     pub text: String,
     pub evidence: Vec<Reference>,
+    pub change: Option<String>,
 }
 
 /// A finding beside the chain.
@@ -243,6 +244,7 @@ impl Page {
                     object: step.object.map(|object| clean(&object.to_string())),
                     text: clean(&step.text),
                     evidence: references(&step.evidence),
+                    change: step.change.map(|text| clean(&text)),
                 })
                 .collect(),
             confidence: cause.map(|cause| {

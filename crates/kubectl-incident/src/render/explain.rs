@@ -32,7 +32,16 @@ pub fn screen(told: &Explanation, columns: usize, palette: Palette) -> String {
         page.text(
             MOST,
             label,
-            &format!("{}. {}{}", number + 1, step.text, cited(&step.evidence)),
+            &format!(
+                "{}. {}{}{}",
+                number + 1,
+                step.text,
+                cited(&step.evidence),
+                step.change
+                    .as_ref()
+                    .map(|change| format!(", {change}"))
+                    .unwrap_or_default()
+            ),
         );
     }
     for (number, part) in told.confidence.iter().enumerate() {
