@@ -9,6 +9,7 @@ pub mod api;
 pub mod approval;
 pub mod diagnosis;
 pub mod incident;
+pub mod intake;
 pub mod remediation;
 pub mod report;
 pub mod sandbox;

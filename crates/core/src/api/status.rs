@@ -173,6 +173,9 @@ pub struct IncidentStatus {
     /// What must end first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<Blocked>,
+    /// What became of the alerts that made this incident.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerts: Option<AlertsStatus>,
     /// How often the same trouble was reported.
     #[serde(default)]
     #[schemars(range(min = 0))]
@@ -535,6 +538,24 @@ pub struct Blocked {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub by: Option<String>,
+}
+
+/// What became of the alerts of an incident. Written by the intake, under the resourceVersion that it read.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AlertsStatus {
+    /// How many fire.
+    #[schemars(range(min = 0))]
+    pub firing: i64,
+    /// Since when none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Time>,
+    /// When they were last reported.
+    pub last_received_at: Time,
+    /// Hashes of the firings that were counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024), inner(length(max = 16)))]
+    pub seen: Vec<String>,
 }
 
 /// One piece of evidence, without its text.
