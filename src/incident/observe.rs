@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use firewatch_core::api::approval::RemediationApproval;
+use firewatch_core::api::incident::AlertSource;
 use firewatch_core::api::status::{JobRef, JobState};
 use firewatch_core::api::{Decision, Incident, Phase};
 use firewatch_core::approval::policy::Effective;
 use firewatch_core::incident::observation::{ApprovalFacts, JobFacts, Observation, PolicyFacts};
+use firewatch_core::intake::gate::{self, Gate, Limits};
+use firewatch_core::intake::report::NOTE_ANNOTATION;
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{Api, ResourceExt};
 
 use super::context::Context;
@@ -28,6 +31,8 @@ pub struct Observed {
     approval: ApprovalFacts,
     approval_stored: bool,
     has_capacity: bool,
+    gate: Gate,
+    untargeted: Option<String>,
 }
 
 impl Observed {
@@ -52,6 +57,8 @@ impl Observed {
             approval: self.approval.clone(),
             approval_stored: self.approval_stored,
             has_capacity: self.has_capacity,
+            gate: self.gate.clone(),
+            untargeted: self.untargeted.clone(),
         }
     }
 
@@ -80,17 +87,55 @@ pub async fn observe(ctx: &Context, incident: &Incident) -> Result<Observed, Err
         }
         _ => false,
     };
+    let policy = policies::effective(ctx, &labels);
     let active = ctx.incidents.state().iter().filter(|i| record::is_active(i)).count();
     let began = !matches!(status.phase, Phase::Pending | Phase::Blocked);
+    let now = Timestamp::now();
     Ok(Observed {
-        now: Timestamp::now(),
-        policy: policies::effective(ctx, &labels),
+        now,
+        gate: if began {
+            Gate::Open
+        } else {
+            gate_of(ctx, incident, &policy, now)
+        },
+        untargeted: untargeted(ctx, incident),
+        policy,
         storing_since: ctx.storing_since(&incident.uid().unwrap_or_default()).await,
         guard_intact: ctx.guard.state().await.is_some_and(|g| g.intact),
         jobs,
         approval: facts(incident, found),
         approval_stored,
         has_capacity: began || active < ctx.config.max_concurrent,
+    })
+}
+
+/// Whether the incident may begin, beside all others that are known.
+fn gate_of(ctx: &Context, incident: &Incident, policy: &Effective, now: Timestamp) -> Gate {
+    let others = ctx.incidents.state();
+    let limits = Limits {
+        cooldown: policy
+            .cooldown_seconds
+            .map_or(gate::DEFAULT_COOLDOWN, SignedDuration::from_secs),
+        suspended: policy.suspended,
+    };
+    gate::gate(incident, others.iter().map(|other| &**other), limits, now)
+}
+
+/// An alert that names no object makes an incident beside the operator, whose own namespace it is not about.
+fn untargeted(ctx: &Context, incident: &Incident) -> Option<String> {
+    let is_lost = incident.spec.target.is_none()
+        && incident.namespace().as_deref() == Some(ctx.config.namespace.as_str())
+        && incident
+            .spec
+            .alert
+            .as_ref()
+            .is_some_and(|a| a.source != AlertSource::Manual);
+    is_lost.then(|| {
+        incident
+            .annotations()
+            .get(NOTE_ANNOTATION)
+            .cloned()
+            .unwrap_or_else(|| "the alert names no object".to_owned())
     })
 }
 

@@ -219,5 +219,7 @@ pub fn target_of(incident: &firewatch_core::api::Incident) -> Option<ObjectName>
         .spec
         .target
         .as_ref()
+        // A namespace as the target is all of it.
+        .filter(|t| t.kind != firewatch_core::intake::report::NAMESPACE_KIND)
         .map(|t| ObjectName::namespaced(&t.kind, t.namespace.clone().unwrap_or(namespace), &t.name))
 }

@@ -101,7 +101,7 @@ fn what_is_not_acted_on_yet_is_named() {
         "p",
         json!({"cooldown": 60, "maxConcurrent": 2, "suspended": true, "allowedActions": ["Scale"]}),
     );
-    assert_eq!(unsupported(&set.spec), ["cooldown", "maxConcurrent"]);
+    assert_eq!(unsupported(&set.spec), ["maxConcurrent"]);
 }
 
 #[test]

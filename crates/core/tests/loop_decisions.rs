@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 use firewatch_core::api::incident::IncidentSpec;
 use firewatch_core::api::policy::PolicyMode;
 use firewatch_core::api::status::{
-    AgentState, AgentStatus, Engine, Execution, ExecutionState, ExecutionStep, IncidentStatus, JobPurpose, JobRef,
-    JobState, PlanStatus, Review, Verdict, Verification,
+    AgentState, AgentStatus, AlertsStatus, Blocked, Engine, Execution, ExecutionState, ExecutionStep, IncidentStatus,
+    JobPurpose, JobRef, JobState, PlanStatus, Review, Verdict, Verification,
 };
 use firewatch_core::api::{
     ActionParameters, ActionTarget, ActionType, Claim, Decision as Persons, Outcome, Phase, PlannedAction, Risk, Role,
 };
 use firewatch_core::incident::observation::{ApprovalFacts, JobFacts, Observation, PolicyFacts};
 use firewatch_core::incident::{Decision, Reason, Step, Transition, decide, transition};
+use firewatch_core::intake::gate::{Block, Gate, Hold};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -145,6 +146,8 @@ struct Case {
     deleting: Option<Timestamp>,
     storing: Option<Timestamp>,
     now: Timestamp,
+    gate: Gate,
+    untargeted: Option<String>,
 }
 
 impl Case {
@@ -167,6 +170,8 @@ impl Case {
             deleting: None,
             storing: None,
             now: at(1),
+            gate: Gate::Open,
+            untargeted: None,
         }
     }
 
@@ -188,6 +193,8 @@ impl Case {
             approval: self.approval.clone(),
             approval_stored: self.stored,
             has_capacity: self.capacity,
+            gate: self.gate.clone(),
+            untargeted: self.untargeted.clone(),
         })
     }
 
@@ -254,6 +261,77 @@ fn a_new_incident_is_taken_up_when_there_is_room() {
         .with(|c| c.capacity = false)
         .waits(Reason::AwaitingCapacity);
     Case::new("blocked", Phase::Blocked).performs(&Step::Accept);
+}
+
+#[test]
+fn what_another_incident_keeps_from_beginning_is_noted_once_and_then_waits() {
+    let block = |hold: Hold| Block {
+        hold,
+        until: Some(at(20)),
+        by: Some("n/other".into()),
+    };
+    for hold in [
+        Hold::DuplicateInProgress,
+        Hold::RecentlyRemediated,
+        Hold::ConsecutiveFailures,
+    ] {
+        let held = |phase| Case::new("held", phase).with(|c| c.gate = Gate::Held(block(hold)));
+        held(Phase::Pending).performs(&Step::Hold(block(hold)));
+        let noted = |c: &mut Case| {
+            c.status.blocked = Some(Blocked {
+                reason: hold.to_string(),
+                until: None,
+                by: Some("n/other".into()),
+            });
+        };
+        held(Phase::Blocked).with(noted).waits(hold.into());
+        held(Phase::Blocked)
+            .with(noted)
+            .with(|c| {
+                c.gate = Gate::Held(Block {
+                    by: None,
+                    ..block(hold)
+                })
+            })
+            .performs(&Step::Hold(block(hold)));
+        held(Phase::Blocked)
+            .with(noted)
+            .with(|c| c.gate = Gate::Open)
+            .performs(&Step::Accept);
+    }
+    Case::new("settled", Phase::Blocked)
+        .with(|c| c.gate = Gate::Settled { by: "n/other".into() })
+        .ends(Outcome::Duplicate, Reason::DuplicateSettled);
+}
+
+#[test]
+fn an_alert_that_names_nothing_calls_a_person_at_once() {
+    Case::new("untargeted", Phase::Pending)
+        .with(|c| c.untargeted = Some("no label names an object".into()))
+        .ends(Outcome::Escalated, Reason::AlertWithoutTarget);
+}
+
+#[test]
+fn a_repair_that_helped_waits_a_while_for_its_alert_and_is_never_taken_back_for_it() {
+    let verified = |firing: i64, second: i64| {
+        Case::new("verified", Phase::Verifying).with(|c| {
+            c.status.verification = Some(Verification {
+                passed: true,
+                rolled_back: None,
+                checks: Vec::new(),
+            });
+            c.status.alerts = Some(AlertsStatus {
+                firing,
+                resolved_at: (firing == 0).then(|| Time(at(1))),
+                last_received_at: Time(at(1)),
+                seen: Vec::new(),
+            });
+            c.now = at(second);
+        })
+    };
+    verified(1, 30).waits(Reason::AwaitingAlert);
+    verified(0, 30).ends(Outcome::Remediated, Reason::VerificationPassed);
+    verified(1, 121).ends(Outcome::Remediated, Reason::VerificationPassed);
 }
 
 #[test]
@@ -788,6 +866,7 @@ impl World {
             Decision::Finish { outcome, .. } => self.record(Phase::Completed, Some(outcome)),
             Decision::Perform(step) => match step {
                 Step::Accept => self.record(Phase::Triaging, None),
+                Step::Hold(_) => self.record(Phase::Blocked, None),
                 Step::Triage => {
                     self.case.status.agents = vec![
                         agent(Role::SreInvestigator, AgentState::Running),

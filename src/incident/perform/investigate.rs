@@ -1,9 +1,12 @@
 //! Intake, triage and investigation: agents ask for evidence, sandbox Jobs collect it, agents report.
 
 use firewatch_core::agents::{self, AgentRun, AgentStep, commander, messages};
-use firewatch_core::api::status::{AgentState, AgentStatus, Engine, EvidenceRef, JobPurpose, JobRef, JobState};
+use firewatch_core::api::status::{
+    AgentState, AgentStatus, Blocked, Engine, EvidenceRef, JobPurpose, JobRef, JobState,
+};
 use firewatch_core::api::{Incident, IncidentStatus, Phase, Role};
 use firewatch_core::incident::{Reason, record_limits};
+use firewatch_core::intake::gate::{Block, CHAIN, FAILURES, Hold};
 use firewatch_core::report::build::shortened;
 use firewatch_core::sandbox::command::Command;
 use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
@@ -25,6 +28,7 @@ use crate::sandbox::outcomes;
 pub async fn accept(ctx: &Context, mut incident: Incident) -> Result<(), Error> {
     let mut status = incident.status.take().unwrap_or_default();
     status.occurrences = status.occurrences.max(1);
+    status.blocked = None;
     incident.status = Some(status);
     let by = incident
         .spec
@@ -36,6 +40,39 @@ pub async fn accept(ctx: &Context, mut incident: Incident) -> Result<(), Error> 
         ctx,
         incident,
         &transition(Phase::Triaging, Reason::Accepted, by, message, None),
+        None,
+    )
+    .await?;
+    Ok(())
+}
+
+/// Notes what the incident waits for before it begins.
+pub async fn hold(ctx: &Context, mut incident: Incident, block: Block) -> Result<(), Error> {
+    let mut status = incident.status.take().unwrap_or_default();
+    let by = block.by.as_ref().map(|by| format!(" ({by})")).unwrap_or_default();
+    let until = block.until.map(|at| format!(", until {at}")).unwrap_or_default();
+    let message = match block.hold {
+        Hold::DuplicateInProgress => format!("another incident about the same is in progress{by}"),
+        Hold::ResourceBusy => format!("another incident is changing the same object{by}"),
+        Hold::RecentlyRemediated => format!("the same was repaired a moment ago{by}: it rests{until}"),
+        Hold::ConsecutiveFailures => {
+            format!("the last {FAILURES} incidents about the same failed{by}: a person must look; alerts wait{until}")
+        }
+        Hold::IneffectiveChain => {
+            format!("the same was repaired {CHAIN} times and came back{by}: a person must look; alerts wait{until}")
+        }
+        Hold::Suspended => "a ResponsePolicy is suspended: what an alert asks for does not begin".to_owned(),
+    };
+    status.blocked = Some(Blocked {
+        reason: block.hold.to_string(),
+        until: block.until.map(Time),
+        by: block.by,
+    });
+    incident.status = Some(status);
+    record::commit(
+        ctx,
+        incident,
+        &transition(Phase::Blocked, block.hold.into(), "operator", message, None),
         None,
     )
     .await?;

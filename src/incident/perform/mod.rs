@@ -24,6 +24,7 @@ use super::reconcile::Error;
 pub async fn perform(ctx: &Context, incident: Incident, step: Step, observed: &Observed) -> Result<(), Error> {
     match step {
         Step::Accept => investigate::accept(ctx, incident).await,
+        Step::Hold(block) => investigate::hold(ctx, incident, block).await,
         Step::Triage => investigate::triage(ctx, incident).await,
         Step::Advance(role) => investigate::advance(ctx, incident, role).await,
         Step::Collect(job) => investigate::collect(ctx, incident, job).await,

@@ -20,5 +20,7 @@ pub const AUDIT_PERSISTED: &str = "AuditPersisted";
 pub const APPROVAL_GUARD: &str = "ApprovalGuard";
 /// Present and True only when something keeps the incident from going on.
 pub const STALLED: &str = "Stalled";
+/// No alert that made this incident fires any more. Absent where no alert did.
+pub const ALERT_RESOLVED: &str = "AlertResolved";
 /// The summary: Unknown while active.
 pub const SUCCEEDED: &str = "Succeeded";

@@ -35,6 +35,8 @@ pub struct Effective {
     pub require_audit: bool,
     /// What it approves by itself.
     pub auto_approve: Option<AutoApprove>,
+    /// How long a target rests after a repair, in seconds, before an alert makes it be looked at again.
+    pub cooldown_seconds: Option<i64>,
 }
 
 impl Effective {
@@ -55,6 +57,7 @@ impl Effective {
             required_approvals: spec.required_approvals,
             require_audit: spec.require_audit.unwrap_or(true),
             auto_approve: spec.auto_approve.clone(),
+            cooldown_seconds: spec.cooldown,
         }
     }
 }
@@ -121,7 +124,6 @@ pub fn unsupported(spec: &ResponsePolicySpec) -> Vec<&'static str> {
         (spec.auto_approve.is_some(), "autoApprove"),
         (spec.budgets.is_some(), "budgets"),
         (!spec.routing.is_empty(), "routing"),
-        (spec.cooldown.is_some(), "cooldown"),
         (spec.max_concurrent.is_some(), "maxConcurrent"),
     ]
     .into_iter()

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::reason::Reason;
 use super::transition::whole_second;
 use crate::api::conditions as types;
-use crate::api::status::{AgentState, ExecutionState, IncidentStatus};
+use crate::api::status::{AgentState, AlertsStatus, ExecutionState, IncidentStatus};
 use crate::api::{ApprovalState, Outcome, Phase};
 use crate::sandbox::evidence::Stage;
 use crate::text::clip;
@@ -170,10 +170,30 @@ fn wanted(s: &IncidentStatus, facts: &Facts) -> Vec<Wanted> {
         },
         succeeded(s),
     ];
+    all.extend(s.alerts.as_ref().map(alert_resolved));
     if let (Some((reason, message)), false) = (&facts.stalled, over) {
         all.push(is(types::STALLED, TRUE, reason, message.clone()));
     }
     all
+}
+
+/// Whether the alerts that made the incident still fire. It is a fact beside the outcome, and may come after it.
+fn alert_resolved(alerts: &AlertsStatus) -> Wanted {
+    match &alerts.resolved_at {
+        Some(at) => is(
+            types::ALERT_RESOLVED,
+            TRUE,
+            "Resolved",
+            format!("no alert fires since {}", at.0),
+        ),
+        None if alerts.firing > 0 => is(types::ALERT_RESOLVED, FALSE, "Firing", "alerts fire".to_owned()),
+        None => is(
+            types::ALERT_RESOLVED,
+            UNKNOWN,
+            "CutShort",
+            "not every alert of the group was sent",
+        ),
+    }
 }
 
 fn investigated(s: &IncidentStatus) -> Option<Wanted> {

@@ -33,3 +33,7 @@ pub const EVIDENCE_ATTEMPTS: usize = 2;
 pub const DELETION_HOLD: SignedDuration = SignedDuration::from_secs(600);
 /// The most entries an outbox may hold before the incident waits.
 pub const OUTBOX_LIMIT: usize = 96;
+/// How long a repair that fresh evidence shows to have helped waits for its alert to resolve. Well within the phase's deadline.
+pub const AWAIT_RESOLVED: SignedDuration = SignedDuration::from_secs(120);
+/// How often a blocked incident looks again where no time is known.
+pub const RECHECK_BLOCK: SignedDuration = SignedDuration::from_secs(3);

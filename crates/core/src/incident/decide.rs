@@ -5,12 +5,15 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::deadlines::{self, DELETION_HOLD, EVIDENCE_ATTEMPTS, OUTBOX_LIMIT, SETTLE, VERIFICATION_PAUSE};
+use super::deadlines::{
+    self, AWAIT_RESOLVED, DELETION_HOLD, EVIDENCE_ATTEMPTS, OUTBOX_LIMIT, RECHECK_BLOCK, SETTLE, VERIFICATION_PAUSE,
+};
 use super::observation::{ApprovalFacts, JobFacts, Observation};
 use super::reason::Reason;
 use crate::api::policy::PolicyMode;
 use crate::api::status::{AgentState, ExecutionState, JobPurpose, JobRef, JobState, Verdict};
 use crate::api::{ActionType, Decision as PersonsDecision, Outcome, Phase, PlannedAction, Role};
+use crate::intake::gate::{Block, Gate};
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +47,8 @@ pub enum Decision {
 pub enum Step {
     /// Take the incident up.
     Accept,
+    /// Note what the incident waits for before it begins.
+    Hold(Block),
     /// The Commander classifies and routes.
     Triage,
     /// An agent asks for evidence, or reports.
@@ -108,8 +113,7 @@ pub fn decide(o: &Observation<'_>) -> Decision {
         return decision;
     }
     match o.status.phase {
-        Phase::Pending | Phase::Blocked if o.has_capacity => Decision::Perform(Step::Accept),
-        Phase::Pending | Phase::Blocked => wait(Reason::AwaitingCapacity, 5),
+        Phase::Pending | Phase::Blocked => beginning(o),
         Phase::Triaging => Decision::Perform(Step::Triage),
         Phase::Investigating => investigating(o),
         Phase::Diagnosing => Decision::Perform(Step::Diagnose),
@@ -121,6 +125,35 @@ pub fn decide(o: &Observation<'_>) -> Decision {
         Phase::RollingBack => rolling_back(o),
         Phase::Completed => Decision::Rest,
     }
+}
+
+/// Before it begins: is there something to look at, does nobody else look at it, and is there room?
+fn beginning(o: &Observation<'_>) -> Decision {
+    if let Some(why) = &o.untargeted {
+        return finish(Outcome::Escalated, Reason::AlertWithoutTarget, why.clone());
+    }
+    match &o.gate {
+        Gate::Settled { by } => finish(
+            Outcome::Duplicate,
+            Reason::DuplicateSettled,
+            format!("incident {by} repaired the same, and the alerts of this one have resolved"),
+        ),
+        Gate::Held(block) if is_noted(o, block) => Decision::Wait {
+            reason: block.hold.into(),
+            recheck: block.until.map_or(RECHECK_BLOCK, |then| until(o.now, then)),
+        },
+        Gate::Held(block) => Decision::Perform(Step::Hold(block.clone())),
+        Gate::Open if o.has_capacity => Decision::Perform(Step::Accept),
+        Gate::Open => wait(Reason::AwaitingCapacity, 5),
+    }
+}
+
+fn is_noted(o: &Observation<'_>, block: &Block) -> bool {
+    o.status.phase == Phase::Blocked
+        && o.status
+            .blocked
+            .as_ref()
+            .is_some_and(|noted| noted.reason == block.hold.as_ref() && noted.by == block.by)
 }
 
 fn wait(reason: Reason, seconds: i64) -> Decision {
@@ -467,13 +500,27 @@ fn verifying(o: &Observation<'_>) -> Decision {
         && let Some(verification) = &o.status.verification
         && verification.passed
     {
-        return finish(
-            Outcome::Remediated,
-            Reason::VerificationPassed,
-            "the plan was carried out, and fresh evidence shows the cause gone",
-        );
+        return verified(o);
     }
     verification_round(o, JobPurpose::Verification)
+}
+
+/// Fresh evidence shows the cause gone. Where an alert made the incident, it is given some time to say so too: rules look back, and a
+/// repair that works is not taken back because an alert is slow.
+fn verified(o: &Observation<'_>) -> Decision {
+    let message = match &o.status.alerts {
+        Some(alerts) if alerts.firing > 0 && phase_age(o) < AWAIT_RESOLVED => {
+            return wait(Reason::AwaitingAlert, 3);
+        }
+        Some(alerts) if alerts.firing > 0 => {
+            "the plan was carried out, and fresh evidence shows the cause gone; its alert has not resolved yet and is watched"
+        }
+        Some(alerts) if alerts.resolved_at.is_some() => {
+            "the plan was carried out, fresh evidence shows the cause gone, and the alert has resolved"
+        }
+        _ => "the plan was carried out, and fresh evidence shows the cause gone",
+    };
+    finish(Outcome::Remediated, Reason::VerificationPassed, message)
 }
 
 /// One round of fresh evidence after another, with a pause between them, until one passes or the phase's deadline ends it.

@@ -9,6 +9,7 @@ use crate::api::incident::IncidentSpec;
 use crate::api::policy::PolicyMode;
 use crate::api::status::IncidentStatus;
 use crate::api::{Claim, Decision};
+use crate::intake::gate::Gate;
 
 /// One look at an incident and at what belongs to it.
 #[derive(Clone, Debug)]
@@ -36,6 +37,10 @@ pub struct Observation<'a> {
     pub approval_stored: bool,
     /// Whether another incident may begin now.
     pub has_capacity: bool,
+    /// Whether this one may, beside those that are about the same. Looked at before it begins only.
+    pub gate: Gate,
+    /// Why there is nothing to look at: the alert that made this incident names no object. Looked at before it begins only.
+    pub untargeted: Option<String>,
 }
 
 /// What the policy of the incident's namespace says.

@@ -2,6 +2,8 @@
 
 use strum::{AsRefStr, Display, EnumIter};
 
+use crate::intake::gate::Hold;
+
 /// Why the loop did, waits for, or gave up something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, AsRefStr, Display, EnumIter)]
 #[allow(
@@ -45,6 +47,8 @@ pub enum Reason {
     ExecutionFailed,
     ExecutionUnknown,
     PhaseDeadlineExceeded,
+    AlertWithoutTarget,
+    DuplicateSettled,
     // trouble with the incident itself
     TargetNotFound,
     TargetKindUnknown,
@@ -65,8 +69,27 @@ pub enum Reason {
     AwaitingAudit,
     AwaitingSettling,
     AwaitingCapacity,
+    AwaitingAlert,
+    DuplicateInProgress,
+    ResourceBusy,
+    RecentlyRemediated,
+    ConsecutiveFailures,
+    IneffectiveChain,
     ApprovalGuardBroken,
     PolicySuspended,
     OutboxFull,
     RecordLost,
+}
+
+impl From<Hold> for Reason {
+    fn from(hold: Hold) -> Self {
+        match hold {
+            Hold::DuplicateInProgress => Self::DuplicateInProgress,
+            Hold::ResourceBusy => Self::ResourceBusy,
+            Hold::RecentlyRemediated => Self::RecentlyRemediated,
+            Hold::ConsecutiveFailures => Self::ConsecutiveFailures,
+            Hold::IneffectiveChain => Self::IneffectiveChain,
+            Hold::Suspended => Self::PolicySuspended,
+        }
+    }
 }
