@@ -43,4 +43,7 @@ pub struct Config {
     /// Where that file is.
     #[arg(long, env = "FIREWATCH_AUDIT_FILE", default_value = "firewatch-audit.jsonl")]
     pub audit_file: std::path::PathBuf,
+    /// Webhooks.
+    #[command(flatten)]
+    pub intake: crate::intake::IntakeConfig,
 }

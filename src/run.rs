@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::incident::context::Context;
 use crate::incident::payload::UID_LABEL;
 use crate::incident::reconcile::{self, Backoff};
+use crate::intake;
 use crate::sandbox::jobs::INCIDENT_ANNOTATION;
 use crate::store;
 use crate::telemetry::http::Shown;
@@ -56,6 +57,9 @@ pub enum RunError {
     /// The CRDs are not installed.
     #[error("CustomResourceDefinition {0} is missing: install the chart, or apply crds/")]
     NoCrd(String),
+    /// The intake is configured in a way in which it cannot run.
+    #[error("{0}")]
+    Intake(#[from] crate::intake::IntakeError),
     /// The port is taken.
     #[error("/metrics could not be served: {0}")]
     Listen(#[from] std::io::Error),
@@ -81,6 +85,13 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     .await?
     .ok_or(RunError::NoStore)?;
     crds_installed(&client).await?;
+    // Before the lease: a webhook is taken whoever leads.
+    let alerts = Arc::new(intake::store::Store::new(
+        client.clone(),
+        &config.namespace,
+        metrics.clone(),
+    ));
+    let intake = intake::server::start(&config.intake, alerts.clone(), metrics.clone(), stop.clone()).await?;
     ready.store(true, Ordering::Relaxed);
     tracing::info!(namespace = %config.namespace, sandbox = %config.sandbox_namespace, image = %config.sandbox_image, "started");
 
@@ -113,13 +124,16 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         })
     };
 
-    let controllers = control(client, config, sink, metrics.clone(), stop.clone());
+    let controllers = control(client, config, sink, alerts, metrics.clone(), stop.clone());
     controllers.await;
     metrics.leader.set(0);
     // Dropping every receiver releases the lease.
     drop(leading);
     let was_lost = lost.is_finished() && lost.await.unwrap_or(false);
     let _ = tokio::time::timeout(Duration::from_secs(5), lease_loop).await;
+    if let Some(intake) = intake {
+        let _ = tokio::time::timeout(Duration::from_secs(1), intake.task).await;
+    }
     server.abort();
     tracing::info!("stopped");
     if was_lost { Err(RunError::LeaseLost) } else { Ok(()) }
@@ -143,6 +157,7 @@ async fn control(
     client: Client,
     config: Config,
     sink: Arc<dyn store::AuditSink>,
+    alerts: Arc<intake::store::Store>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
@@ -175,6 +190,7 @@ async fn control(
     });
     tokio::spawn(gauges::keep(ctx.clone(), stop.clone()));
     let policy_loop = policies::watch(ctx.clone(), policy_stream, stop.clone());
+    let sweep_loop = intake::sweep::sweep(ctx.clone(), alerts, stop.clone());
     let guard_loop = guard.watch(metrics, stop.clone());
     let incident_loop = controller
         .owns(Api::<RemediationApproval>::all(client), watcher::Config::default())
@@ -192,7 +208,7 @@ async fn control(
                 tracing::debug!(%error, "controller");
             }
         });
-    tokio::join!(policy_loop, guard_loop, incident_loop);
+    tokio::join!(policy_loop, guard_loop, incident_loop, sweep_loop);
 }
 
 /// The incident that a sandbox pod belongs to, as its annotation says; the annotation is ours, which admission guards.

@@ -47,6 +47,15 @@ pub struct JobLabel {
     pub result: String,
 }
 
+/// `source`, `result`
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct IntakeLabel {
+    /// Which webhook.
+    pub source: &'static str,
+    /// `Accepted` or a closed reason.
+    pub result: String,
+}
+
 /// All metrics of the operator.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -62,6 +71,10 @@ pub struct Metrics {
     pub reconcile_errors: Family<ReasonLabel, Counter>,
     /// Sandbox Jobs that ended.
     pub jobs: Family<JobLabel, Counter>,
+    /// Webhooks that were taken or not.
+    pub intake_requests: Family<IntakeLabel, Counter>,
+    /// What became of reports: `Stored`, `Opened` where that made an incident, or a closed reason.
+    pub intake_stored: Family<ReasonLabel, Counter>,
     /// Transitions that are not stored yet.
     pub outbox_backlog: Gauge,
     /// 1 while the admission policies are as expected.
@@ -87,6 +100,8 @@ impl Default for Metrics {
             active: Family::default(),
             reconcile_errors: Family::default(),
             jobs: Family::default(),
+            intake_requests: Family::default(),
+            intake_stored: Family::default(),
             outbox_backlog: Gauge::default(),
             guard_intact: Gauge::default(),
             leader: Gauge::default(),
@@ -124,6 +139,16 @@ impl Default for Metrics {
                 "sandbox_jobs",
                 "Sandbox Jobs that ended, by lane and result",
                 metrics.jobs.clone(),
+            );
+            registry.register(
+                "intake_requests",
+                "Webhooks, by source and result",
+                metrics.intake_requests.clone(),
+            );
+            registry.register(
+                "intake_reports",
+                "What became of reports, by closed reason",
+                metrics.intake_stored.clone(),
             );
             registry.register(
                 "audit_outbox_backlog",

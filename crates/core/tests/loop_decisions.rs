@@ -291,7 +291,7 @@ fn what_another_incident_keeps_from_beginning_is_noted_once_and_then_waits() {
                 c.gate = Gate::Held(Block {
                     by: None,
                     ..block(hold)
-                })
+                });
             })
             .performs(&Step::Hold(block(hold)));
         held(Phase::Blocked)
