@@ -184,6 +184,7 @@ async fn control(
         guard: guard.clone(),
         policies,
         incidents: controller.store(),
+        beginning: Mutex::default(),
         records: Mutex::new(HashMap::new()),
         relayed: Mutex::new(HashMap::new()),
         config,

@@ -1,6 +1,6 @@
 //! What every reconcile needs: clients, configuration, the record's sink, metrics. Built once by `main`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use firewatch_core::api::{Incident, ResponsePolicy};
@@ -33,6 +33,8 @@ pub struct Context {
     pub policies: Store<ResponsePolicy>,
     /// All incidents, for capacity.
     pub incidents: Store<Incident>,
+    /// Uids of incidents that have begun and that the cache may still show waiting. Whoever lets one begin holds it meanwhile.
+    pub beginning: Mutex<BTreeSet<String>>,
     /// Records already read; they are immutable.
     pub records: Mutex<HashMap<String, Arc<Record>>>,
     /// What the relay knows of each incident.

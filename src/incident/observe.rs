@@ -1,6 +1,7 @@
 //! One look at an incident and at what belongs to it. Reads only; called by `reconcile` before each decision.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use firewatch_core::api::approval::RemediationApproval;
 use firewatch_core::api::incident::AlertSource;
@@ -8,7 +9,7 @@ use firewatch_core::api::status::{JobRef, JobState};
 use firewatch_core::api::{Decision, Incident, Phase};
 use firewatch_core::approval::policy::Effective;
 use firewatch_core::incident::observation::{ApprovalFacts, JobFacts, Observation, PolicyFacts};
-use firewatch_core::intake::gate::{self, Gate, Limits};
+use firewatch_core::intake::gate::{self, Block, Gate, Limits};
 use firewatch_core::intake::report::NOTE_ANNOTATION;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -62,14 +63,46 @@ impl Observed {
         }
     }
 
+    /// What keeps the incident from beginning.
+    pub fn held(&self) -> Option<&Block> {
+        match &self.gate {
+            Gate::Held(block) => Some(block),
+            Gate::Open | Gate::Settled { .. } => None,
+        }
+    }
+
     /// Whether an executor's pod took the plan.
     pub fn is_claimed(&self) -> bool {
         matches!(&self.approval, ApprovalFacts::Found { claim: Some(_), .. })
     }
 }
 
-/// Looks.
-pub async fn observe(ctx: &Context, incident: &Incident) -> Result<Observed, Error> {
+/// Whether the loop has taken it up.
+pub fn has_begun(incident: &Incident) -> bool {
+    incident
+        .status
+        .as_ref()
+        .is_some_and(|s| !matches!(s.phase, Phase::Pending | Phase::Blocked))
+}
+
+/// Forgets of those that have begun what the cache shows by now, and what is gone.
+pub fn forget_shown(ctx: &Context, begun: &mut BTreeSet<String>) {
+    if !begun.is_empty() {
+        let waiting: BTreeSet<String> = waiting(&ctx.incidents.state());
+        begun.retain(|uid| waiting.contains(uid));
+    }
+}
+
+fn waiting(incidents: &[Arc<Incident>]) -> BTreeSet<String> {
+    incidents
+        .iter()
+        .filter(|i| !has_begun(i))
+        .filter_map(|i| i.uid())
+        .collect()
+}
+
+/// Looks. `begun`: those that have begun, whatever the cache shows; for an incident that has not.
+pub async fn observe(ctx: &Context, incident: &Incident, begun: Option<&BTreeSet<String>>) -> Result<Observed, Error> {
     let status = incident.status.clone().unwrap_or_default();
     let namespace = incident.namespace().unwrap_or_default();
     let labels = match Api::<Namespace>::all(ctx.client.clone()).get_opt(&namespace).await? {
@@ -88,16 +121,15 @@ pub async fn observe(ctx: &Context, incident: &Incident) -> Result<Observed, Err
         _ => false,
     };
     let policy = policies::effective(ctx, &labels);
-    let active = ctx.incidents.state().iter().filter(|i| record::is_active(i)).count();
-    let began = !matches!(status.phase, Phase::Pending | Phase::Blocked);
     let now = Timestamp::now();
+    let (gate, has_capacity) = match begun {
+        None => (Gate::Open, true),
+        Some(begun) => beside_others(ctx, incident, &policy, begun, now),
+    };
     Ok(Observed {
         now,
-        gate: if began {
-            Gate::Open
-        } else {
-            gate_of(ctx, incident, &policy, now)
-        },
+        gate,
+        has_capacity,
         untargeted: untargeted(ctx, incident),
         policy,
         storing_since: ctx.storing_since(&incident.uid().unwrap_or_default()).await,
@@ -105,20 +137,42 @@ pub async fn observe(ctx: &Context, incident: &Incident) -> Result<Observed, Err
         jobs,
         approval: facts(incident, found),
         approval_stored,
-        has_capacity: began || active < ctx.config.max_concurrent,
     })
 }
 
-/// Whether the incident may begin, beside all others that are known.
-fn gate_of(ctx: &Context, incident: &Incident, policy: &Effective, now: Timestamp) -> Gate {
-    let others = ctx.incidents.state();
+/// Whether the incident may begin, beside all others that are known; and whether there is room for it.
+fn beside_others(
+    ctx: &Context,
+    incident: &Incident,
+    policy: &Effective,
+    begun: &BTreeSet<String>,
+    now: Timestamp,
+) -> (Gate, bool) {
+    let others: Vec<Arc<Incident>> = ctx
+        .incidents
+        .state()
+        .into_iter()
+        .map(|other| as_begun(other, begun))
+        .collect();
     let limits = Limits {
         cooldown: policy
             .cooldown_seconds
             .map_or(gate::DEFAULT_COOLDOWN, SignedDuration::from_secs),
         suspended: policy.suspended,
     };
-    gate::gate(incident, others.iter().map(|other| &**other), limits, now)
+    let active = others.iter().filter(|i| record::is_active(i)).count();
+    (
+        gate::gate(incident, others.iter().map(|other| &**other), limits, now),
+        active < ctx.config.max_concurrent,
+    )
+}
+
+/// The cache's copy, ahead by what is known to have happened since.
+fn as_begun(mut other: Arc<Incident>, begun: &BTreeSet<String>) -> Arc<Incident> {
+    if !begun.is_empty() && !has_begun(&other) && other.uid().is_some_and(|uid| begun.contains(&uid)) {
+        Arc::make_mut(&mut other).status.get_or_insert_default().phase = Phase::Triaging;
+    }
+    other
 }
 
 /// An alert that names no object makes an incident beside the operator, whose own namespace it is not about.

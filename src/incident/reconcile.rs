@@ -15,6 +15,7 @@ use kube::{Api, ResourceExt};
 use tokio::sync::Mutex;
 
 use super::context::Context;
+use super::observe::Observed;
 use super::{observe, perform, record, relay};
 use crate::telemetry::events;
 use crate::telemetry::metrics::ReasonLabel;
@@ -153,7 +154,13 @@ async fn step(seen: &Incident, ctx: &Context) -> Result<Action, Error> {
         return Ok(Action::requeue(AT_ONCE));
     }
     relay::relay(ctx, &incident).await;
-    let observed = observe::observe(ctx, &incident).await?;
+    // Beginnings are taken one by one: of two incidents about the same, the later must see that the other has begun.
+    let mut turn = if observe::has_begun(&incident) {
+        None
+    } else {
+        Some(ctx.beginning.lock().await)
+    };
+    let observed = observe::observe(ctx, &incident, turn.as_deref()).await?;
     let decision = decide(&observed.as_observation(&incident));
     tracing::debug!(incident_uid = ?incident.uid(), ?decision, "decided");
     match decision {
@@ -162,7 +169,12 @@ async fn step(seen: &Incident, ctx: &Context) -> Result<Action, Error> {
             Ok(Action::await_change())
         }
         Decision::Perform(step) => {
+            let begins = (step == Step::Accept).then(|| incident.uid()).flatten();
             perform::perform(ctx, incident, step, &observed).await?;
+            if let Some(turn) = &mut turn {
+                observe::forget_shown(ctx, turn);
+                turn.extend(begins);
+            }
             Ok(Action::requeue(AT_ONCE))
         }
         Decision::Finish {
@@ -188,7 +200,8 @@ async fn step(seen: &Incident, ctx: &Context) -> Result<Action, Error> {
             Ok(Action::requeue(AT_ONCE))
         }
         Decision::Wait { reason, recheck } => {
-            record::refresh(ctx, incident, stall(reason, ctx).await).await?;
+            let stalled = stall(reason, &observed, ctx).await;
+            record::refresh(ctx, incident, stalled).await?;
             Ok(Action::requeue(recheck.try_into().unwrap_or(Duration::from_secs(5))))
         }
         Decision::Rest => {
@@ -203,7 +216,10 @@ async fn step(seen: &Incident, ctx: &Context) -> Result<Action, Error> {
 }
 
 /// Which waits are trouble, and what to do about each.
-async fn stall(reason: Reason, ctx: &Context) -> Option<(Reason, String)> {
+async fn stall(reason: Reason, observed: &Observed, ctx: &Context) -> Option<(Reason, String)> {
+    if let Some(block) = observed.held().filter(|block| Reason::from(block.hold) == reason) {
+        return Some((reason, block.said()));
+    }
     let message = match reason {
         Reason::ApprovalGuardBroken => {
             let differences = ctx

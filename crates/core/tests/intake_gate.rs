@@ -209,17 +209,32 @@ fn a_repair_that_does_not_last_ends_it_too() {
 
 #[test]
 fn what_a_person_asked_for_waits_for_duplicates_only() {
-    let mut me = pending("me", checkout(), 0);
-    me.spec.alert = None;
     let past: Vec<Incident> = (1..4)
         .map(|n| ended(&format!("r{n}"), Outcome::Remediated, -n))
         .collect();
-    assert_eq!(ask(&me, &past), Gate::Open);
+    for source in [Value::Null, json!({ "source": "manual" }), json!({ "source": "api" })] {
+        let mut me = pending("me", checkout(), 0);
+        me.spec.alert = serde_json::from_value(source).unwrap();
+        assert_eq!(ask(&me, &past), Gate::Open);
+        is_held(
+            &ask(&me, &[in_phase("other", checkout(), Phase::Triaging)]),
+            Hold::DuplicateInProgress,
+            Some("shop/other"),
+        );
+    }
+}
+
+#[test]
+fn a_person_s_question_about_a_whole_namespace_waits_for_nobody_and_an_alert_s_does() {
+    let other = in_phase("other", Value::Null, Phase::AwaitingApproval);
+    let mut me = pending("me", Value::Null, 0);
     is_held(
-        &ask(&me, &[in_phase("other", checkout(), Phase::Triaging)]),
+        &ask(&me, std::slice::from_ref(&other)),
         Hold::DuplicateInProgress,
         Some("shop/other"),
     );
+    me.spec.alert = None;
+    assert_eq!(ask(&me, &[other]), Gate::Open);
 }
 
 #[test]
@@ -236,10 +251,12 @@ fn while_a_policy_is_suspended_nothing_begins_by_itself() {
 
 #[test]
 fn a_duplicate_is_settled_when_the_other_repaired_it_and_its_own_alerts_are_gone() {
-    let blocked = |alerts: Value| {
-        let status = json!({ "phase": "Blocked", "blocked": { "reason": "DuplicateInProgress", "by": "shop/other" }, "alerts": alerts });
+    let blocked_for = |reason: &str, alerts: Value| {
+        let status =
+            json!({ "phase": "Blocked", "blocked": { "reason": reason, "by": "shop/other" }, "alerts": alerts });
         incident("me", checkout(), 0, status)
     };
+    let blocked = |alerts: Value| blocked_for("DuplicateInProgress", alerts);
     let gone = json!({ "firing": 0, "resolvedAt": at(0).to_string(), "lastReceivedAt": at(0).to_string() });
     let firing = json!({ "firing": 1, "lastReceivedAt": at(0).to_string() });
     let repaired = [ended("other", Outcome::Remediated, -10)];
@@ -253,6 +270,16 @@ fn a_duplicate_is_settled_when_the_other_repaired_it_and_its_own_alerts_are_gone
         ask(&blocked(firing), &repaired),
         Gate::Open,
         "its own alert goes on: it looks itself"
+    );
+    assert_eq!(
+        ask(
+            &blocked_for("RecentlyRemediated", gone.clone()),
+            &[ended("other", Outcome::Remediated, -1)]
+        ),
+        Gate::Settled {
+            by: "shop/other".into()
+        },
+        "its alerts went while the target rested"
     );
     assert_eq!(
         ask(&blocked(gone), &[ended("other", Outcome::Rejected, -10)]),

@@ -305,6 +305,33 @@ fn what_another_incident_keeps_from_beginning_is_noted_once_and_then_waits() {
 }
 
 #[test]
+fn what_waits_long_looks_seldom_and_never_sleeps_past_the_time_it_was_told() {
+    let recheck = |second: i64, until: Option<Timestamp>| {
+        let block = Block {
+            hold: Hold::DuplicateInProgress,
+            until,
+            by: None,
+        };
+        let case = Case::new("held", Phase::Blocked).with(|c| {
+            c.now = at(second);
+            c.gate = Gate::Held(block);
+            c.status.blocked = Some(Blocked {
+                reason: Hold::DuplicateInProgress.to_string(),
+                until: None,
+                by: None,
+            });
+        });
+        match case.decide() {
+            Decision::Wait { recheck, .. } => recheck.as_secs(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!([0, 20, 4000].map(|second| recheck(second, None)), [3, 5, 30]);
+    assert_eq!(recheck(4000, Some(at(4007))), 7);
+    assert_eq!(recheck(4000, Some(at(9000))), 30);
+}
+
+#[test]
 fn an_alert_that_names_nothing_calls_a_person_at_once() {
     Case::new("untargeted", Phase::Pending)
         .with(|c| c.untargeted = Some("no label names an object".into()))

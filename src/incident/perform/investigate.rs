@@ -6,7 +6,7 @@ use firewatch_core::api::status::{
 };
 use firewatch_core::api::{Incident, IncidentStatus, Phase, Role};
 use firewatch_core::incident::{Reason, record_limits};
-use firewatch_core::intake::gate::{Block, CHAIN, FAILURES, Hold};
+use firewatch_core::intake::gate::Block;
 use firewatch_core::report::build::shortened;
 use firewatch_core::sandbox::command::Command;
 use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
@@ -49,31 +49,19 @@ pub async fn accept(ctx: &Context, mut incident: Incident) -> Result<(), Error> 
 /// Notes what the incident waits for before it begins.
 pub async fn hold(ctx: &Context, mut incident: Incident, block: Block) -> Result<(), Error> {
     let mut status = incident.status.take().unwrap_or_default();
-    let by = block.by.as_ref().map(|by| format!(" ({by})")).unwrap_or_default();
-    let until = block.until.map(|at| format!(", until {at}")).unwrap_or_default();
-    let message = match block.hold {
-        Hold::DuplicateInProgress => format!("another incident about the same is in progress{by}"),
-        Hold::ResourceBusy => format!("another incident is changing the same object{by}"),
-        Hold::RecentlyRemediated => format!("the same was repaired a moment ago{by}: it rests{until}"),
-        Hold::ConsecutiveFailures => {
-            format!("the last {FAILURES} incidents about the same failed{by}: a person must look; alerts wait{until}")
-        }
-        Hold::IneffectiveChain => {
-            format!("the same was repaired {CHAIN} times and came back{by}: a person must look; alerts wait{until}")
-        }
-        Hold::Suspended => "a ResponsePolicy is suspended: what an alert asks for does not begin".to_owned(),
-    };
+    let message = block.said();
     status.blocked = Some(Blocked {
         reason: block.hold.to_string(),
         until: block.until.map(Time),
         by: block.by,
     });
     incident.status = Some(status);
+    let stalled = Some((block.hold.into(), message.clone()));
     record::commit(
         ctx,
         incident,
         &transition(Phase::Blocked, block.hold.into(), "operator", message, None),
-        None,
+        stalled,
     )
     .await?;
     Ok(())

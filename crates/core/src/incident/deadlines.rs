@@ -35,5 +35,7 @@ pub const DELETION_HOLD: SignedDuration = SignedDuration::from_secs(600);
 pub const OUTBOX_LIMIT: usize = 96;
 /// How long a repair that fresh evidence shows to have helped waits for its alert to resolve. Well within the phase's deadline.
 pub const AWAIT_RESOLVED: SignedDuration = SignedDuration::from_secs(120);
-/// How often a blocked incident looks again where no time is known.
+/// How soon a blocked incident looks again at the least.
 pub const RECHECK_BLOCK: SignedDuration = SignedDuration::from_secs(3);
+/// And at the most.
+pub const MAX_RECHECK_BLOCK: SignedDuration = SignedDuration::from_secs(30);

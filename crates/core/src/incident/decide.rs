@@ -6,7 +6,8 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::deadlines::{
-    self, AWAIT_RESOLVED, DELETION_HOLD, EVIDENCE_ATTEMPTS, OUTBOX_LIMIT, RECHECK_BLOCK, SETTLE, VERIFICATION_PAUSE,
+    self, AWAIT_RESOLVED, DELETION_HOLD, EVIDENCE_ATTEMPTS, MAX_RECHECK_BLOCK, OUTBOX_LIMIT, RECHECK_BLOCK, SETTLE,
+    VERIFICATION_PAUSE,
 };
 use super::observation::{ApprovalFacts, JobFacts, Observation};
 use super::reason::Reason;
@@ -140,12 +141,18 @@ fn beginning(o: &Observation<'_>) -> Decision {
         ),
         Gate::Held(block) if is_noted(o, block) => Decision::Wait {
             reason: block.hold.into(),
-            recheck: block.until.map_or(RECHECK_BLOCK, |then| until(o.now, then)),
+            recheck: look_again(o, block),
         },
         Gate::Held(block) => Decision::Perform(Step::Hold(block.clone())),
         Gate::Open if o.has_capacity => Decision::Perform(Step::Accept),
         Gate::Open => wait(Reason::AwaitingCapacity, 5),
     }
+}
+
+/// The longer it has waited the less often it looks: what waits must not cost more than what goes on. At once where its end is known.
+fn look_again(o: &Observation<'_>, block: &Block) -> SignedDuration {
+    let patient = (phase_age(o) / 4).clamp(RECHECK_BLOCK, MAX_RECHECK_BLOCK);
+    block.until.map_or(patient, |then| until(o.now, then).min(patient))
 }
 
 fn is_noted(o: &Observation<'_>, block: &Block) -> bool {

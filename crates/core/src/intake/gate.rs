@@ -10,6 +10,7 @@ use strum::{AsRefStr, Display, EnumIter};
 
 use super::report::NAMESPACE_KIND;
 use super::target::likely_owner;
+use crate::api::incident::AlertSource;
 use crate::api::{Incident, ObjectName, Outcome, Phase};
 
 /// How long a target rests after a repair, where no policy says.
@@ -51,6 +52,29 @@ pub struct Block {
     pub by: Option<String>,
 }
 
+impl Block {
+    /// In one sentence, with what to do about it where something can be done.
+    pub fn said(&self) -> String {
+        let by = self.by.as_ref().map(|by| format!(" ({by})")).unwrap_or_default();
+        let until = self.until.map(|at| format!(", until {at}")).unwrap_or_default();
+        match self.hold {
+            Hold::DuplicateInProgress => format!("another incident about the same is in progress{by}; this one goes on after it"),
+            Hold::ResourceBusy => format!("another incident is changing the same object{by}; this one goes on after it"),
+            Hold::RecentlyRemediated => format!("the same was repaired a moment ago{by}: it rests{until}"),
+            Hold::ConsecutiveFailures => {
+                format!("the last {FAILURES} incidents about the same failed{by}: a person must look; alerts wait{until}")
+            }
+            Hold::IneffectiveChain => {
+                format!("the same was repaired {CHAIN} times and came back{by}: a person must look; alerts wait{until}")
+            }
+            Hold::Suspended => {
+                "a ResponsePolicy is suspended: what an alert asks for does not begin; set spec.suspended to false to go on"
+                    .to_owned()
+            }
+        }
+    }
+}
+
 /// What the gate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gate {
@@ -75,8 +99,13 @@ pub struct Limits {
 }
 
 /// Whether this incident may begin, given all others. What a person asked for is not kept from them by a cooldown or by failures;
-/// nothing is changed without their approval.
+/// nothing is changed without their approval. A person's question about a whole namespace is one of its own: only the answer tells what
+/// it is about.
 pub fn gate<'a>(me: &Incident, others: impl Iterator<Item = &'a Incident>, limits: Limits, now: Timestamp) -> Gate {
+    let by_itself = came_by_itself(me);
+    if !by_itself && me.spec.target.is_none() {
+        return Gate::Open;
+    }
     let mine = subjects(me);
     let uid = me.uid();
     let others: Vec<&Incident> = others.filter(|other| other.uid() != uid).collect();
@@ -96,7 +125,7 @@ pub fn gate<'a>(me: &Incident, others: impl Iterator<Item = &'a Incident>, limit
     if let Some(by) = first(others.iter().filter(|other| is_changing(other, &mine)).collect()) {
         return held(Hold::ResourceBusy, None, Some(by));
     }
-    if me.spec.alert.is_none() {
+    if !by_itself {
         return Gate::Open;
     }
     if limits.suspended {
@@ -118,6 +147,14 @@ pub fn gate<'a>(me: &Incident, others: impl Iterator<Item = &'a Incident>, limit
 
 fn held(hold: Hold, until: Option<Timestamp>, by: Option<String>) -> Gate {
     Gate::Held(Block { hold, until, by })
+}
+
+/// Whether nobody asked for this incident.
+fn came_by_itself(incident: &Incident) -> bool {
+    incident.spec.alert.as_ref().is_some_and(|alert| match alert.source {
+        AlertSource::Alertmanager | AlertSource::Pagerduty => true,
+        AlertSource::Manual | AlertSource::Api => false,
+    })
 }
 
 /// `namespace/name`.
@@ -200,15 +237,11 @@ fn is_changing(other: &Incident, mine: &BTreeSet<ObjectName>) -> bool {
         })
 }
 
-/// The incident that this one waited for, where that repaired what both are about and this one's alerts are gone.
+/// The incident that this one waited for, or after which the target rests, where that repaired what both are about and this one's
+/// alerts are gone.
 fn settled(me: &Incident, related: &[&Incident]) -> Option<String> {
     let status = me.status.as_ref()?;
-    let waited_for = status
-        .blocked
-        .as_ref()
-        .filter(|b| b.reason == Hold::DuplicateInProgress.as_ref())?
-        .by
-        .clone()?;
+    let waited_for = status.blocked.as_ref()?.by.clone()?;
     status.alerts.as_ref()?.resolved_at.as_ref()?;
     related
         .iter()
