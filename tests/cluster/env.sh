@@ -22,6 +22,8 @@ if [ "$CLUSTER" != current ]; then
     printf 'export NO_PROXY=${NO_PROXY:+$NO_PROXY,}127.0.0.1,localhost,198.18.0.0/15\n'
   fi
 fi
+# shellcheck disable=SC2016
+[ ! -d "$MONITORING_DIR" ] || printf 'export PATH=$PATH:%q\n' "$MONITORING_DIR"
 if [ -s "$CLUSTER_DIR/postgres/port" ]; then
   export_line DATABASE_URL "$("$CLUSTER_SOURCE/postgres" url operator)"
   export_line MIGRATE_DATABASE_URL "$("$CLUSTER_SOURCE/postgres" url migrate)"

@@ -33,6 +33,11 @@ done
 seccomp_profile=''
 [ "$CLUSTER" = current ] || seccomp_profile=profiles/firewatch-sandbox.json
 
+# Alerts are taken in: a token of this installation's own.
+kubectl get namespace firewatch-system >/dev/null 2>&1 || kubectl create namespace firewatch-system >&2
+kubectl -n firewatch-system get secret firewatch-intake >/dev/null 2>&1 \
+  || kubectl -n firewatch-system create secret generic firewatch-intake --from-file=tokens=<(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n') >&2
+
 values() {
   cat <<YAML
 image: {repository: localhost/firewatch, tag: "$(cat "$CLUSTER_DIR/images/firewatch.tag")"}
@@ -40,6 +45,7 @@ sandbox:
   image: "$(cat "$CLUSTER_DIR/images/firewatch-sandbox.digest")"
   seccompProfile: "$seccomp_profile"
 remediation: {namespaces: [${REMEDIATION_NAMESPACES:-}]}
+intake: {enabled: true, tokenSecret: firewatch-intake}
 YAML
   if [ -n "${POD_DATABASE_URL:-}" ]; then
     echo "database: {url: \"$POD_DATABASE_URL\", migrateUrl: \"${POD_MIGRATE_DATABASE_URL:-$POD_DATABASE_URL}\"}"

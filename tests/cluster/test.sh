@@ -42,7 +42,7 @@ core() { cargo test --quiet --locked -p firewatch-core -p sandbox-runner -p kube
 component() { cargo test --quiet --locked -p firewatch --lib --bins && cargo_tests component; }
 end_to_end() { cargo_tests e2e; }
 full() { FIREWATCH_TEST_FULL=1 cargo_tests full && "$CLUSTER_SOURCE/scenarios.sh"; }
-installed() { "$CLUSTER_SOURCE/images.sh" && "$CLUSTER_SOURCE/install.sh"; }
+installed() { "$CLUSTER_SOURCE/images.sh" && "$CLUSTER_SOURCE/prepare" monitoring && "$CLUSTER_SOURCE/install.sh"; }
 
 # The root package's test programs of one level, by name: e2e* and full* are those; every other one, whatever its name,
 # is a component test, so that none is forgotten.

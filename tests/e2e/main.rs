@@ -9,11 +9,14 @@
     missing_docs
 )]
 
+mod alerts;
 mod catalogue;
 mod decisions;
+mod duplicate;
 mod executor;
 mod ground;
 mod killed;
+mod monitoring;
 mod record;
 mod recovery;
 mod rollback;

@@ -37,6 +37,28 @@ install_packages() { # "command:package ..."
     || fail "apt-get install ${missing[*]} failed; run it by hand to see why"
 }
 
+# Debian's packages, unpacked and not installed: installed they would start daemons of this machine's own.
+fetch_monitoring() {
+  if command -v prometheus >/dev/null && { command -v prometheus-alertmanager || command -v alertmanager; } >/dev/null; then
+    return 0
+  fi
+  [ ! -d "$MONITORING_DIR" ] || return 0
+  command -v apt-get >/dev/null || fail "missing: prometheus and alertmanager; put them on the PATH (only apt-get is known here)"
+  say "fetching prometheus and prometheus-alertmanager with apt-get (seconds)"
+  local directory package
+  directory=$(mktemp -d "$FIREWATCH_CACHE/monitoring.XXXXXX")
+  chmod 755 "$directory"
+  apt-get update -qq >/dev/null
+  (cd "$directory" && apt-get download -qq prometheus prometheus-alertmanager >/dev/null 2>&1) \
+    || fail "apt-get download prometheus prometheus-alertmanager failed; run it by hand to see why"
+  for package in "$directory"/*.deb; do
+    dpkg-deb --fsys-tarfile "$package" | tar -x -C "$directory" --wildcards --strip-components=3 './usr/bin/prometheus*'
+    rm "$package"
+  done
+  # Complete or absent, as build_tools.
+  mv -T "$directory" "$MONITORING_DIR" 2>/dev/null || rm -rf "$directory"
+}
+
 postgres_programs() { # the newest server's directory, or nothing
   find /usr/lib/postgresql -maxdepth 2 -name bin -type d 2>/dev/null | sort -V | tail -n 1
 }
