@@ -117,3 +117,13 @@ async fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn flags_have_names_of_their_own() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -10,7 +10,7 @@ use firewatch_core::intake::target::{LabelPolicy, PolicyError, pair};
 #[derive(Args, Clone, Debug, Default)]
 pub struct IntakeConfig {
     /// Address for webhooks. Absent: none are taken.
-    #[arg(long = "intake-listen", env = "FIREWATCH_INTAKE_LISTEN")]
+    #[arg(id = "intake_listen", long = "intake-listen", env = "FIREWATCH_INTAKE_LISTEN")]
     pub listen: Option<SocketAddr>,
     /// File with the bearer tokens that senders may use, one a line; read again when it changes.
     #[arg(long = "intake-token-file", env = "FIREWATCH_INTAKE_TOKEN_FILE")]

@@ -22,10 +22,6 @@ pub enum Problem {
     BodyUnreadable,
     /// The body is not what the format describes.
     Rejected(Rejection),
-    /// The signature is missing.
-    Unsigned,
-    /// The signature is not this body's.
-    SignatureInvalid,
     /// It could not be stored; the same again is welcome.
     NotStored(String),
 }
@@ -34,7 +30,6 @@ impl Problem {
     fn status(&self) -> StatusCode {
         match self {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::SignatureInvalid => StatusCode::FORBIDDEN,
             // Never 429: Alertmanager drops what any 4xx answered, and tries again after a 5xx.
             Self::RateLimited | Self::Overloaded | Self::BodyTimedOut | Self::NotStored(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -42,7 +37,7 @@ impl Problem {
             Self::Rejected(rejection) if rejection.why == firewatch_core::intake::Why::TooLarge => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
-            Self::Rejected(_) | Self::BodyUnreadable | Self::Unsigned => StatusCode::BAD_REQUEST,
+            Self::Rejected(_) | Self::BodyUnreadable => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -56,8 +51,6 @@ impl Problem {
             Self::BodyTimedOut => "the body did not come in time".into(),
             Self::BodyUnreadable => "the body broke off".into(),
             Self::Rejected(rejection) => rejection.to_string(),
-            Self::Unsigned => "the header X-PagerDuty-Signature is missing".into(),
-            Self::SignatureInvalid => "no signature is this body's under a secret of --pagerduty-secret-file".into(),
             Self::NotStored(why) => format!("not stored: {why}; try again"),
         }
     }

@@ -192,5 +192,6 @@ async fn unavailable(State(deployments): State<Api<Deployment>>) -> String {
                 deployment.name_any()
             )
         })
-        .collect()
+        .collect::<Vec<_>>()
+        .concat()
 }

@@ -50,9 +50,16 @@ async fn clients() -> (Client, Client) {
 
 async fn define(admin: &Client) {
     let api: Api<CustomResourceDefinition> = Api::all(admin.clone());
-    for definition in definitions::all() {
-        // The chart's are left as they are.
+    for mut definition in definitions::all() {
+        // The chart's are left as they are; and the chart, where it is installed later, takes these for its own.
         if api.get_opt(&definition.name_any()).await.unwrap().is_none() {
+            let owned = [("release-name", "firewatch"), ("release-namespace", "firewatch-system")];
+            definition
+                .labels_mut()
+                .insert("app.kubernetes.io/managed-by".into(), "Helm".into());
+            definition
+                .annotations_mut()
+                .extend(owned.map(|(key, value)| (format!("meta.helm.sh/{key}"), value.into())));
             api.create(&PostParams::default(), &definition).await.unwrap();
         }
     }

@@ -1,4 +1,4 @@
-//! Webhooks and what becomes of them: both parsers against bad input, grouping, refire, resolve, and where an incident is made.
+//! Webhooks and what becomes of them: the parser against bad input, grouping, refire, resolve, and where an incident is made.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,12 +11,11 @@
 use std::collections::BTreeMap;
 
 use firewatch_core::api::{Incident, IncidentStatus, Outcome, Phase, Severity};
+use firewatch_core::intake::Why;
 use firewatch_core::intake::alertmanager::{self, Notification};
 use firewatch_core::intake::merge::{self, MAX_SEEN, Todo};
 use firewatch_core::intake::report::{self, Ground, Report};
 use firewatch_core::intake::target::LabelPolicy;
-use firewatch_core::intake::{Why, pagerduty};
-use hmac::{Hmac, KeyInit, Mac};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -469,78 +468,6 @@ fn the_list_of_groups_and_a_webhook_know_the_same_firing() {
     assert_eq!(read(&json!([7])).unwrap_err().field, "[0]");
 }
 
-fn signature(secret: &[u8], body: &[u8]) -> String {
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret).unwrap();
-    mac.update(body);
-    format!("v1={}", hex::encode(mac.finalize().into_bytes()))
-}
-
-#[test]
-fn a_signature_holds_for_one_body_and_one_secret_and_survives_a_rotation() {
-    let (old, new) = (b"old".to_vec(), b"new".to_vec());
-    let body = b"{}";
-    let both = format!("{}, {}", signature(&old, body), signature(&new, body));
-    assert!(pagerduty::is_signed(&both, body, std::slice::from_ref(&new)));
-    assert!(pagerduty::is_signed(
-        &signature(&old, body),
-        body,
-        &[new.clone(), old.clone()]
-    ));
-    assert!(!pagerduty::is_signed(
-        &signature(&old, body),
-        body,
-        std::slice::from_ref(&new)
-    ));
-    assert!(!pagerduty::is_signed(&both, b"{ }", &[new.clone(), old]));
-    for bad in ["", "v1=", "v1=zz", "v2=00", "v1=00"] {
-        assert!(!pagerduty::is_signed(bad, body, std::slice::from_ref(&new)), "{bad}");
-    }
-    assert!(
-        !pagerduty::is_signed(&signature(b"", body), body, &[Vec::new()]),
-        "an empty secret is none"
-    );
-    assert!(!pagerduty::is_signed(&both, body, &[]));
-}
-
-fn event() -> Value {
-    json!({ "event": {
-        "id": "E1", "event_type": "incident.triggered", "resource_type": "incident", "occurred_at": NOON,
-        "agent": { "id": "P" }, "client": null,
-        "data": { "id": "Q1", "type": "incident", "title": "checkout is down", "incident_key": "k", "urgency": "high",
-                  "html_url": "https://x.pagerduty.com/incidents/Q1", "service": { "id": "S1", "summary": "shop" } },
-    } })
-}
-
-#[test]
-fn a_pagerduty_event_that_is_wrong_is_refused_and_names_the_field() {
-    let parsed = pagerduty::parse(event().to_string().as_bytes()).unwrap();
-    assert_eq!(parsed.kind, Some(pagerduty::Kind::Triggered));
-    assert_eq!(parsed.service.as_deref(), Some("S1"));
-    #[rustfmt::skip]
-    let table: &[(&str, Option<Value>, &str, Why)] = &[
-        ("/event", None, "event", Why::Missing),
-        ("/event", Some(json!([])), "event", Why::WrongType),
-        ("/event/id", Some(json!("")), "event.id", Why::Empty),
-        ("/event/event_type", Some(json!(1)), "event.event_type", Why::WrongType),
-        ("/event/occurred_at", Some(json!("noon")), "event.occurred_at", Why::NotATime),
-        ("/event/data", Some(Value::Null), "event.data", Why::Missing),
-        ("/event/data/id", None, "event.data.id", Why::Missing),
-        ("/event/data/title", Some(json!("x".repeat(9000))), "event.data.title", Why::TooLong),
-        ("/event/data/service", Some(json!("S1")), "event.data.service", Why::WrongType),
-    ];
-    for (pointer, to, field, why) in table {
-        let sent = changed(event(), pointer, to.clone()).to_string();
-        let refused = pagerduty::parse(sent.as_bytes()).unwrap_err();
-        assert_eq!(
-            (refused.field.as_str(), refused.why),
-            (*field, *why),
-            "{pointer} = {to:?}"
-        );
-    }
-    let other = changed(event(), "/event/event_type", Some(json!("incident.annotated")));
-    assert_eq!(pagerduty::parse(other.to_string().as_bytes()).unwrap().kind, None);
-}
-
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -561,8 +488,6 @@ proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
         let _ = alertmanager::parse(&bytes, at(0));
-        let _ = pagerduty::parse(&bytes);
-        let _ = pagerduty::is_signed(&String::from_utf8_lossy(&bytes), &bytes, std::slice::from_ref(&bytes));
     }
 
     #[test]
