@@ -359,6 +359,7 @@ fn a_repair_that_helped_waits_a_while_for_its_alert_and_is_never_taken_back_for_
     verified(1, 30).waits(Reason::AwaitingAlert);
     verified(0, 30).ends(Outcome::Remediated, Reason::VerificationPassed);
     verified(1, 121).ends(Outcome::Remediated, Reason::VerificationPassed);
+    verified(1, 4000).ends(Outcome::Remediated, Reason::VerificationPassed);
 }
 
 #[test]

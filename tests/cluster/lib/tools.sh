@@ -39,10 +39,17 @@ install_packages() { # "command:package ..."
 
 # Debian's packages, unpacked and not installed: installed they would start daemons of this machine's own.
 fetch_monitoring() {
-  if command -v prometheus >/dev/null && { command -v prometheus-alertmanager || command -v alertmanager; } >/dev/null; then
-    return 0
+  if [ ! -d "$MONITORING_DIR" ]; then
+    if command -v prometheus && { command -v prometheus-alertmanager || command -v alertmanager; }; then return 0; fi >/dev/null
+    download_monitoring
   fi
-  [ ! -d "$MONITORING_DIR" ] || return 0
+  # The one path that Debian has compiled in: without its templates Alertmanager does not start.
+  if [ ! -e /usr/share/prometheus/alertmanager/default.tmpl ]; then
+    install -D -m 0644 -t /usr/share/prometheus/alertmanager "$MONITORING_DIR"/*.tmpl
+  fi
+}
+
+download_monitoring() {
   command -v apt-get >/dev/null || fail "missing: prometheus and alertmanager; put them on the PATH (only apt-get is known here)"
   say "fetching prometheus and prometheus-alertmanager with apt-get (seconds)"
   local directory package
@@ -52,8 +59,12 @@ fetch_monitoring() {
   (cd "$directory" && apt-get download -qq prometheus prometheus-alertmanager >/dev/null 2>&1) \
     || fail "apt-get download prometheus prometheus-alertmanager failed; run it by hand to see why"
   for package in "$directory"/*.deb; do
-    dpkg-deb --fsys-tarfile "$package" | tar -x -C "$directory" --wildcards --strip-components=3 './usr/bin/prometheus*'
+    dpkg-deb --fsys-tarfile "$package" | tar -x -C "$directory" --wildcards --no-anchored --transform 's#.*/##' \
+      'bin/prometheus' 'bin/prometheus-alertmanager' 'share/prometheus/alertmanager/*.tmpl' 2>/dev/null || true
     rm "$package"
+  done
+  for package in prometheus prometheus-alertmanager default.tmpl; do
+    [ -s "$directory/$package" ] || fail "Debian's packages of prometheus and prometheus-alertmanager hold no $package"
   done
   # Complete or absent, as build_tools.
   mv -T "$directory" "$MONITORING_DIR" 2>/dev/null || rm -rf "$directory"

@@ -256,6 +256,8 @@ fn overdue(o: &Observation<'_>) -> Option<Decision> {
             )),
             None => finish(Outcome::Escalated, Reason::PhaseDeadlineExceeded, message),
         },
+        // An operator that was away while the alert was waited for does not take a repair back that was seen to help.
+        Phase::Verifying if has_helped(o) => verified(o),
         Phase::Verifying => not_verified(o, &message),
         _ => finish(Outcome::Escalated, Reason::PhaseDeadlineExceeded, message),
     })
@@ -503,13 +505,14 @@ fn can_roll_back(o: &Observation<'_>) -> bool {
 }
 
 fn verifying(o: &Observation<'_>) -> Decision {
-    if o.status.rollback.is_none()
-        && let Some(verification) = &o.status.verification
-        && verification.passed
-    {
+    if has_helped(o) {
         return verified(o);
     }
     verification_round(o, JobPurpose::Verification)
+}
+
+fn has_helped(o: &Observation<'_>) -> bool {
+    o.status.rollback.is_none() && o.status.verification.as_ref().is_some_and(|v| v.passed)
 }
 
 /// Fresh evidence shows the cause gone. Where an alert made the incident, it is given some time to say so too: rules look back, and a
