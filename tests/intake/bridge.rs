@@ -15,7 +15,7 @@ fn labels(namespace: &str) -> Value {
 async fn an_alert_becomes_an_incident_in_the_namespace_that_opted_in() {
     let world = World::new("opted").await;
     let intake = world.intake(|_| {}).await;
-    let body = notification("g", vec![alert("firing", NOON, &labels(&world.open))]);
+    let body = notification(&world.key("g"), vec![alert("firing", NOON, &labels(&world.open))]);
     let answer = intake.post(&body).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let incident = world.only(&world.open).await;
@@ -45,7 +45,10 @@ async fn a_namespace_that_did_not_opt_in_gets_none_and_neither_does_one_that_doe
     let world = World::new("silent").await;
     let intake = world.intake(|_| {}).await;
     intake
-        .post(&notification("a", vec![alert("firing", NOON, &labels(&world.silent))]))
+        .post(&notification(
+            &world.key("a"),
+            vec![alert("firing", NOON, &labels(&world.silent))],
+        ))
         .await;
     let incident = world.only(&world.own).await;
     let target = incident.spec.target.clone().unwrap();
@@ -62,13 +65,13 @@ async fn a_namespace_that_did_not_opt_in_gets_none_and_neither_does_one_that_doe
 
     intake
         .post(&notification(
-            "b",
+            &world.key("b"),
             vec![alert("firing", NOON, &labels("no-such-namespace"))],
         ))
         .await;
     intake
         .post(&notification(
-            "c",
+            &world.key("c"),
             vec![alert("firing", NOON, &json!({ "alertname": "Nameless" }))],
         ))
         .await;
@@ -91,7 +94,7 @@ async fn a_group_that_spans_namespaces_makes_one_incident_in_each() {
         alert("firing", NOON, &labels(&world.open)),
         alert("firing", NOON, &labels(&world.silent)),
     ];
-    intake.post(&notification("g", both)).await;
+    intake.post(&notification(&world.key("g"), both)).await;
     let there = world.only(&world.open).await;
     assert!(
         !serde_json::to_string(&there).unwrap().contains(&world.silent),
@@ -108,7 +111,10 @@ async fn resolve_is_noted_and_a_refire_after_the_end_is_a_new_incident() {
     let intake = world.intake(|_| {}).await;
     let send = async |status: &str, starts: &str| {
         let answer = intake
-            .post(&notification("g", vec![alert(status, starts, &labels(&world.open))]))
+            .post(&notification(
+                &world.key("g"),
+                vec![alert(status, starts, &labels(&world.open))],
+            ))
             .await;
         assert_eq!(answer.status, 200, "{answer:?}");
     };

@@ -23,10 +23,11 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 pub const TOKEN: &str = "a-token-for-tests-only";
+const OPERATOR_NAMESPACE: &str = "firewatch-system";
 const OPERATOR: &str = "system:serviceaccount:firewatch-system:firewatch";
 
 /// The administrator's client, and the one that the intake uses.
-async fn clients() -> (Client, Client) {
+async fn clients() -> (Client, Client, bool) {
     static READY: OnceCell<()> = OnceCell::const_new();
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = kube::Config::infer()
@@ -45,7 +46,7 @@ async fn clients() -> (Client, Client) {
         as_operator.auth_info.impersonate_groups =
             Some(vec!["system:serviceaccounts".into(), "system:authenticated".into()]);
     }
-    (admin, Client::try_from(as_operator).unwrap())
+    (admin, Client::try_from(as_operator).unwrap(), installed)
 }
 
 async fn define(admin: &Client) {
@@ -73,8 +74,11 @@ async fn define(admin: &Client) {
     panic!("the API server does not serve incidents");
 }
 
-/// Namespaces of a test's own: one that opted in, one that did not, and one that stands for the operator's.
+/// Namespaces of a test's own: one that opted in, one that did not, and one that stands for the operator's. Where the chart is installed
+/// that is the operator's itself: admission lets no other hold incidents about a namespace that is not its own.
 pub struct World {
+    /// Part of the group keys of what goes to the operator's namespace, which others use too.
+    pub id: String,
     pub admin: Client,
     client: Client,
     pub open: String,
@@ -86,7 +90,7 @@ pub struct World {
 
 impl World {
     pub async fn new(name: &str) -> Self {
-        let (admin, client) = clients().await;
+        let (admin, client, installed) = clients().await;
         let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(6).collect();
         let api: Api<Namespace> = Api::all(admin.clone());
         let make = async |kind: &str, labels: Value| {
@@ -100,7 +104,12 @@ impl World {
         Self {
             open: make("open", json!({ OPT_IN_LABEL: OPT_IN_VALUE })).await,
             silent: make("silent", json!({})).await,
-            own: make("own", json!({})).await,
+            own: if installed {
+                OPERATOR_NAMESPACE.to_owned()
+            } else {
+                make("own", json!({})).await
+            },
+            id,
             down: Arc::new(AtomicBool::new(false)),
             admin,
             client,
@@ -150,6 +159,11 @@ impl World {
         }
     }
 
+    /// A group key of this test's own.
+    pub fn key(&self, name: &str) -> String {
+        format!("{}/{name}", self.id)
+    }
+
     pub fn incidents(&self, namespace: &str) -> Api<Incident> {
         Api::namespaced(self.admin.clone(), namespace)
     }
@@ -159,7 +173,18 @@ impl World {
             .list(&ListParams::default())
             .await
             .unwrap()
-            .items
+            .into_iter()
+            .filter(|incident| namespace != self.own || self.is_ours(incident))
+            .collect()
+    }
+
+    fn is_ours(&self, incident: &Incident) -> bool {
+        let key = incident
+            .spec
+            .alert
+            .as_ref()
+            .and_then(|alert| alert.group_key.as_deref());
+        key.is_some_and(|key| key.starts_with(&self.id))
     }
 
     pub async fn only(&self, namespace: &str) -> Incident {
@@ -180,7 +205,14 @@ impl World {
 
     pub async fn over(self) {
         let api: Api<Namespace> = Api::all(self.admin.clone());
-        for name in [&self.open, &self.silent, &self.own] {
+        for incident in self.all(&self.own).await {
+            let _ = self
+                .incidents(&self.own)
+                .delete(&incident.name_any(), &DeleteParams::default())
+                .await;
+        }
+        let all = [&self.open, &self.silent, &self.own];
+        for name in all.into_iter().filter(|name| *name != OPERATOR_NAMESPACE) {
             let _ = api.delete(name, &DeleteParams::default()).await;
         }
     }
