@@ -43,4 +43,7 @@ pub struct Config {
     /// Where that file is.
     #[arg(long, env = "FIREWATCH_AUDIT_FILE", default_value = "firewatch-audit.jsonl")]
     pub audit_file: std::path::PathBuf,
+    /// Models; none by default.
+    #[command(flatten)]
+    pub model: crate::model::ModelArgs,
 }

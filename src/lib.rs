@@ -2,6 +2,7 @@
 //!
 //! # Map
 //! - `incident`: the loop: observe, decide (in the core), perform one step, record it.
+//! - `model`: the way to a model; unused unless one is configured.
 //! - `sandbox`: sandbox Jobs and what comes out of them.
 //! - `approval`: the guards' self-check and the policies.
 //! - `selfcheck`: what `helm test` asks of an installation.
@@ -16,6 +17,7 @@ pub mod approval;
 pub mod config;
 pub mod crds;
 pub mod incident;
+pub mod model;
 pub mod run;
 pub mod sandbox;
 pub mod selfcheck;

@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::incident::context::Context;
 use crate::incident::payload::UID_LABEL;
 use crate::incident::reconcile::{self, Backoff};
+use crate::model::{ModelConfig, ModelConfigError, Models};
 use crate::sandbox::jobs::INCIDENT_ANNOTATION;
 use crate::store;
 use crate::telemetry::http::Shown;
@@ -50,6 +51,9 @@ pub enum RunError {
     /// Leader election.
     #[error("the lease could not be had: {0}")]
     Lease(#[from] kube_lease_manager::LeaseManagerError),
+    /// What was said of models cannot be used.
+    #[error("{0}")]
+    Model(#[from] ModelConfigError),
     /// Someone else leads now.
     #[error("the lease was lost")]
     LeaseLost,
@@ -80,6 +84,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     )
     .await?
     .ok_or(RunError::NoStore)?;
+    let models = ModelConfig::from_args(&config.model)?.map(Models::new).transpose()?;
     crds_installed(&client).await?;
     ready.store(true, Ordering::Relaxed);
     tracing::info!(namespace = %config.namespace, sandbox = %config.sandbox_namespace, image = %config.sandbox_image, "started");
@@ -113,7 +118,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         })
     };
 
-    let controllers = control(client, config, sink, metrics.clone(), stop.clone());
+    let controllers = control(client, config, sink, models, metrics.clone(), stop.clone());
     controllers.await;
     metrics.leader.set(0);
     // Dropping every receiver releases the lease.
@@ -143,6 +148,7 @@ async fn control(
     client: Client,
     config: Config,
     sink: Arc<dyn store::AuditSink>,
+    models: Option<Models>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
@@ -164,6 +170,7 @@ async fn control(
     let ctx = Arc::new(Context {
         client: client.clone(),
         sink,
+        models,
         metrics: metrics.clone(),
         recorder: Recorder::new(client.clone(), reporter),
         guard: guard.clone(),

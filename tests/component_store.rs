@@ -7,6 +7,8 @@
     missing_docs
 )]
 
+#[path = "store/budgets.rs"]
+mod budgets;
 #[path = "store/database.rs"]
 mod database;
 #[path = "store/either_sink.rs"]

@@ -47,6 +47,15 @@ pub struct JobLabel {
     pub result: String,
 }
 
+/// `role`, `result`
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ModelLabel {
+    /// Which agent.
+    pub role: String,
+    /// `Succeeded` or a closed reason.
+    pub result: String,
+}
+
 /// All metrics of the operator.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -62,6 +71,12 @@ pub struct Metrics {
     pub reconcile_errors: Family<ReasonLabel, Counter>,
     /// Sandbox Jobs that ended.
     pub jobs: Family<JobLabel, Counter>,
+    /// Model calls, by how they ended.
+    pub model_calls: Family<ModelLabel, Counter>,
+    /// Tokens of those.
+    pub model_tokens: Family<ModelLabel, Counter>,
+    /// Their cost, in millionths of a dollar.
+    pub model_cost_micros: Family<ModelLabel, Counter>,
     /// Transitions that are not stored yet.
     pub outbox_backlog: Gauge,
     /// 1 while the admission policies are as expected.
@@ -87,6 +102,9 @@ impl Default for Metrics {
             active: Family::default(),
             reconcile_errors: Family::default(),
             jobs: Family::default(),
+            model_calls: Family::default(),
+            model_tokens: Family::default(),
+            model_cost_micros: Family::default(),
             outbox_backlog: Gauge::default(),
             guard_intact: Gauge::default(),
             leader: Gauge::default(),
@@ -124,6 +142,21 @@ impl Default for Metrics {
                 "sandbox_jobs",
                 "Sandbox Jobs that ended, by lane and result",
                 metrics.jobs.clone(),
+            );
+            registry.register(
+                "model_calls",
+                "Model calls, by agent and how they ended",
+                metrics.model_calls.clone(),
+            );
+            registry.register(
+                "model_tokens",
+                "Tokens of model calls, sent and received",
+                metrics.model_tokens.clone(),
+            );
+            registry.register(
+                "model_cost_micros",
+                "Cost of model calls, in millionths of a US dollar",
+                metrics.model_cost_micros.clone(),
             );
             registry.register(
                 "audit_outbox_backlog",

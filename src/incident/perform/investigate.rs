@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::transition;
+use super::{consult, transition};
 use crate::incident::case;
 use crate::incident::context::Context;
 use crate::incident::payload::{self, Record};
@@ -111,6 +111,13 @@ fn asks(status: &IncidentStatus, role: Role, purpose: JobPurpose) -> i64 {
 pub async fn advance(ctx: &Context, mut incident: Incident, role: Role) -> Result<(), Error> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
     let status = incident.status.clone().unwrap_or_default();
+    if status
+        .agents
+        .iter()
+        .any(|agent| agent.role == role && agent.engine == Engine::Model)
+    {
+        return consult::resume(ctx, incident, role).await;
+    }
     let asked = asks(&status, role, JobPurpose::Evidence);
     let actor = role.to_string();
     let last_failed = status.jobs.iter().any(|j| {

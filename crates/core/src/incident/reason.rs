@@ -16,6 +16,8 @@ pub enum Reason {
     EvidenceCollected,
     AgentReported,
     AgentFailed,
+    ModelAnswered,
+    ModelUnavailable,
     RootCauseFound,
     Healthy,
     Unexplained,
