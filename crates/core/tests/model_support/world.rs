@@ -1,5 +1,6 @@
 //! A recorded incident, what is done to it before it is read, and what may never come of it.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use firewatch_core::agents::model::consultation::{Consulted, over_recorded};
@@ -36,6 +37,8 @@ pub struct World {
     target: ObjectName,
     about: String,
     read_at: Timestamp,
+    /// Read once: a case is not changed any more when it is first asked for.
+    case: OnceCell<CaseFile>,
 }
 
 pub fn data(path: &str) -> PathBuf {
@@ -65,6 +68,7 @@ impl World {
             namespace: header.namespace,
             target,
             read_at: header.read_at,
+            case: OnceCell::new(),
         }
     }
 
@@ -169,17 +173,19 @@ impl World {
         self
     }
 
-    pub fn case(&self) -> CaseFile {
-        CaseFile::from_evidence(&self.namespace, Some(self.target.clone()), self.read_at, &self.evidence)
+    pub fn case(&self) -> &CaseFile {
+        self.case.get_or_init(|| {
+            CaseFile::from_evidence(&self.namespace, Some(self.target.clone()), self.read_at, &self.evidence)
+        })
     }
 
     pub fn by_rules(&self) -> Diagnosis {
-        commander::consolidate(&[], &self.case())
+        commander::consolidate(&[], self.case())
     }
 
     pub fn consult(&self, sure: Confidence, answer: &mut dyn FnMut(&ModelRequest) -> ModelAnswer) -> Consulted {
         over_recorded(
-            &self.case(),
+            self.case(),
             &self.about,
             sure,
             &[Role::SreInvestigator, Role::CodeAnalyst],
@@ -196,7 +202,7 @@ impl World {
             revision: 1,
             ..PlanningContext::default()
         };
-        remediation_planner::plan(diagnosis, &self.case(), &context)
+        remediation_planner::plan(diagnosis, self.case(), &context)
     }
 }
 

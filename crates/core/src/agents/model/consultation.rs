@@ -55,9 +55,9 @@ impl Consultation {
         }
     }
 
-    /// Takes a model's answer.
-    pub fn take(&mut self, case: &CaseFile, answer: &ModelAnswer) {
-        self.model.take(self.role, case, answer);
+    /// Takes a model's answer to a request of this consultation.
+    pub fn take(&mut self, case: &CaseFile, request: &ModelRequest, answer: &ModelAnswer) {
+        self.model.take(case, request, answer);
     }
 
     fn report(&self, case: &CaseFile, opinion: Opinion) -> AgentReport {
@@ -127,7 +127,7 @@ pub fn over_recorded(
                 match consultation.next(case) {
                     ConsultStep::CallModel(request) => {
                         let answered = answer(&request);
-                        consultation.take(case, &answered);
+                        consultation.take(case, &request, &answered);
                         exchanges.push((*request, answered));
                     }
                     // What was not recorded cannot be read.

@@ -64,6 +64,9 @@ pub struct ModelRequest {
     pub prompt: String,
     /// Tokens of the messages, as estimated.
     pub estimated_tokens: u64,
+    /// The findings as they were numbered in it: an answer is about these, whatever is found later.
+    #[serde(default)]
+    pub shown: Vec<Shown>,
 }
 
 impl ModelRequest {
@@ -123,8 +126,6 @@ pub struct ModelRun {
     repaired: bool,
     stage: Stage,
     #[serde(default)]
-    shown: Vec<Shown>,
-    #[serde(default)]
     opinion: Opinion,
 }
 
@@ -139,7 +140,6 @@ impl ModelRun {
             turns: 0,
             repaired: false,
             stage: Stage::Ask,
-            shown: Vec::new(),
             opinion: Opinion::default(),
         }
     }
@@ -164,8 +164,16 @@ impl ModelRun {
         }
     }
 
+    /// The rules' result stands: nothing of an earlier turn is kept but what was noticed.
     fn end(&mut self, fault: &str) {
-        self.opinion.fault = Some(fault.to_owned());
+        let before = std::mem::take(&mut self.opinion);
+        self.opinion = Opinion {
+            fault: Some(fault.to_owned()),
+            refused: before.refused,
+            suspicious: before.suspicious,
+            prompt: before.prompt,
+            ..Opinion::default()
+        };
         self.stage = Stage::Done;
     }
 
@@ -173,7 +181,7 @@ impl ModelRun {
     fn request(&mut self, role: Role, case: &CaseFile) -> Option<ModelRequest> {
         let prompt = Prompt::of(role)?;
         let diagnosis = diagnose(case);
-        self.shown = diagnosis
+        let shown: Vec<Shown> = diagnosis
             .findings
             .iter()
             .take(if self.need == Need::Small { 4 } else { 8 })
@@ -186,7 +194,7 @@ impl ModelRun {
         let findings: Vec<String> = diagnosis
             .findings
             .iter()
-            .take(self.shown.len())
+            .take(shown.len())
             .map(|finding| {
                 blocks::clean(&format!(
                     "{} {} {} [{}]: {}",
@@ -286,11 +294,12 @@ impl ModelRun {
             max_tokens: prompt.max_tokens,
             prompt: prompt.digest(),
             estimated_tokens,
+            shown,
         })
     }
 
-    /// Takes what came back. Whatever is wrong with it ends the consultation, or is said back once.
-    pub fn take(&mut self, role: Role, case: &CaseFile, answer: &ModelAnswer) {
+    /// Takes what came back to a request. Whatever is wrong with it ends the consultation, or is said back once.
+    pub fn take(&mut self, case: &CaseFile, request: &ModelRequest, answer: &ModelAnswer) {
         self.calls = self.calls.saturating_add(1);
         let parsed = match &answer.outcome {
             Outcome::Failed(failure) => return self.end(failure_words(*failure)),
@@ -313,7 +322,7 @@ impl ModelRun {
             }
         };
         self.turns = self.turns.saturating_add(1);
-        let checked = check::check(case, role, &self.shown, &said);
+        let checked = check::check(case, request.role, &request.shown, &said);
         let before = std::mem::replace(&mut self.opinion, checked.opinion);
         self.opinion.suspicious = before.suspicious;
         self.opinion.prompt = before.prompt;
