@@ -12,7 +12,7 @@ mod server;
 
 use std::time::{Duration, Instant};
 
-use firewatch::model::{ModelArgs, ModelConfig, Models};
+use firewatch::model::{AnswerForm, ModelArgs, ModelConfig, Models};
 use firewatch_core::agents::model::{Failure, Message, ModelAnswer, ModelRequest, Outcome, Speaker, Tier};
 use firewatch_core::api::Role;
 use serde_json::json;
@@ -37,12 +37,17 @@ fn request() -> ModelRequest {
         max_tokens: 600,
         prompt: "v1".into(),
         estimated_tokens: 10,
+        shown: Vec::new(),
     }
 }
 
 fn models(urls: &[&str], key: Option<&std::path::Path>) -> Models {
     // Another test of this program may have been first.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    Models::new(config(urls, key)).unwrap()
+}
+
+fn config(urls: &[&str], key: Option<&std::path::Path>) -> ModelConfig {
     let args = ModelArgs {
         model_url: Some(urls[0].to_owned()),
         model_fallback_url: urls.get(1).map(|url| (*url).to_owned()),
@@ -57,7 +62,7 @@ fn models(urls: &[&str], key: Option<&std::path::Path>) -> Models {
         model_sure: 85,
         ..ModelArgs::default()
     };
-    Models::new(ModelConfig::from_args(&args).unwrap().unwrap()).unwrap()
+    ModelConfig::from_args(&args).unwrap().unwrap()
 }
 
 async fn one(script: Vec<Act>) -> (ModelAnswer, Server) {
@@ -66,7 +71,8 @@ async fn one(script: Vec<Act>) -> (ModelAnswer, Server) {
     let answer = models(&[&server.url], None)
         .call(&request(), Duration::from_secs(8))
         .await;
-    assert!(begun.elapsed() < Duration::from_secs(12), "it ends in time");
+    // Far beyond what it was given: a busy machine is no failure.
+    assert!(begun.elapsed() < Duration::from_secs(60), "it ends");
     (answer, server)
 }
 
@@ -111,6 +117,7 @@ async fn what_the_endpoint_does_not_know_is_said_in_another_way_and_remembered()
             400,
             json!({"error": {"message": "response_format of type json_schema is not supported"}}).to_string(),
         ),
+        Act::Status(422, json!({"error": "json_object: unknown variant"}).to_string()),
         fine(),
     ])
     .await;
@@ -124,9 +131,18 @@ async fn what_the_endpoint_does_not_know_is_said_in_another_way_and_remembered()
         Outcome::Text("{}".into())
     );
     let bodies = server.bodies();
-    assert_eq!(bodies.len(), 4, "asked three times once, and once ever after");
-    assert_eq!(bodies[3]["max_completion_tokens"], 600);
-    assert_eq!(bodies[3]["response_format"], json!({"type": "json_object"}));
+    assert_eq!(bodies.len(), 5, "asked four times once, and once ever after");
+    assert_eq!(bodies[2]["response_format"], json!({"type": "json_object"}));
+    for body in &bodies[3..] {
+        assert_eq!(body["max_completion_tokens"], 600);
+        assert_eq!((body.get("max_tokens"), body.get("response_format")), (None, None));
+        let told = body["messages"][0]["content"].as_str().unwrap();
+        let schema = request().schema.to_string();
+        assert!(
+            told.starts_with("what to do") && told.ends_with(&schema),
+            "the schema is said in words: {told}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -142,6 +158,12 @@ async fn every_way_of_going_wrong_has_its_own_reason() {
             1,
         ),
         (Act::Status(400, error("no")), Failure::RequestRefused, 1),
+        (
+            Act::Status(400, error("response_format is wrong")),
+            Failure::RequestRefused,
+            3,
+        ),
+        (Act::Status(504, error("upstream timed out")), Failure::TimedOut, 1),
         (Act::Status(429, error("slow down")), Failure::RateLimited, 4),
         (
             Act::Status(502, "<html>Bad Gateway</html>".into()),
@@ -164,10 +186,14 @@ async fn every_way_of_going_wrong_has_its_own_reason() {
             calls,
             "{what}: what may have been paid for is not sent twice"
         );
-        let paid = answer.usage.prompt > 0;
+        let may_be_billed = matches!(
+            failure,
+            Failure::TimedOut | Failure::AnswerTooLarge | Failure::NotUnderstood
+        );
+        let reserved = request().reserved_prompt_tokens();
         assert_eq!(
-            paid,
-            failure == Failure::TimedOut,
+            (answer.usage.prompt, answer.usage.completion),
+            if may_be_billed { (reserved, 600) } else { (0, 0) },
             "{what}: counted as spent only where it may have been billed"
         );
     }
@@ -217,4 +243,30 @@ async fn a_provider_that_bills_more_than_it_was_asked_for_is_counted_as_it_bills
         .price_of(&request())
         .of(answer.usage.prompt, answer.usage.completion);
     assert!(billed > models.reservation(&request()).cost);
+}
+
+#[tokio::test]
+async fn how_answers_are_asked_for_can_be_fixed() {
+    let server = Server::start(vec![fine()]).await;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = ModelConfig {
+        form: Some(AnswerForm::Text),
+        ..config(&[&server.url], None)
+    };
+    Models::new(config)
+        .unwrap()
+        .call(&request(), Duration::from_secs(5))
+        .await;
+    assert_eq!(server.bodies()[0].get("response_format"), None);
+}
+
+#[tokio::test]
+async fn where_every_endpoint_is_left_alone_nothing_is_sent_and_nobody_waits() {
+    let broken = Server::start(vec![Act::Status(500, String::new())]).await;
+    let models = models(&[&broken.url], None);
+    let first = models.call(&request(), Duration::from_secs(20)).await;
+    assert_eq!(first.outcome, Outcome::Failed(Failure::Unavailable));
+    let next = models.call(&request(), Duration::from_secs(20)).await;
+    assert_eq!(next.outcome, Outcome::Failed(Failure::CircuitOpen));
+    assert_eq!(broken.bodies().len(), 4);
 }

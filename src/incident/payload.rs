@@ -82,9 +82,6 @@ pub struct ModelCall {
     /// The provider billed more than was asked for.
     #[serde(default)]
     pub overbilled: bool,
-    /// An account stands at 80 % or above.
-    #[serde(default)]
-    pub nearly_spent: bool,
 }
 
 impl ModelCall {

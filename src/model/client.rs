@@ -2,7 +2,7 @@
 //! cannot do (a strict schema, a name of a parameter) is found out once and remembered. What may have been paid for is never sent twice:
 //! only a refusal that no provider bills (429, 5xx before an answer, no connection) is tried again.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use async_openai::Client;
@@ -15,7 +15,7 @@ use firewatch_core::agents::model::{Failure, ModelAnswer, ModelRequest, Outcome,
 use serde_json::{Value, json};
 
 use super::breaker::Breaker;
-use super::config::{ModelConfig, ModelConfigError};
+use super::config::{AnswerForm, ModelConfig, ModelConfigError};
 
 /// An answer with its frame is at most this.
 const BODY_BYTES: usize = ANSWER_BYTES * 4;
@@ -40,8 +40,51 @@ struct TooLarge;
 /// What an endpoint cannot do, as far as it has said so.
 #[derive(Debug, Default)]
 struct Dialect {
-    no_schema: AtomicBool,
+    fixed: Option<AnswerForm>,
+    form: AtomicU8,
     completion_tokens: AtomicBool,
+}
+
+/// How one request is said.
+#[derive(Clone, Copy, Debug)]
+struct Spoken {
+    form: AnswerForm,
+    completion_tokens: bool,
+}
+
+impl Dialect {
+    fn spoken(&self) -> Spoken {
+        Spoken {
+            form: self.fixed.unwrap_or(match self.form.load(Ordering::Relaxed) {
+                0 => AnswerForm::Schema,
+                1 => AnswerForm::Json,
+                _ => AnswerForm::Text,
+            }),
+            completion_tokens: self.completion_tokens.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether a refusal names something that can be said in another way, which is remembered.
+    fn learn(&self, said: Spoken, refusal: &str) -> bool {
+        let refusal = refusal.to_ascii_lowercase();
+        let limit = refusal.contains("max_completion_tokens")
+            || (refusal.contains("max_tokens") && refusal.contains("unsupported"));
+        if limit && !said.completion_tokens {
+            self.completion_tokens.store(true, Ordering::Relaxed);
+            return true;
+        }
+        let form = ["response_format", "json_schema", "json_object", "structured output"];
+        if self.fixed.is_none() && form.iter().any(|word| refusal.contains(word)) {
+            let next = match said.form {
+                AnswerForm::Schema => 1,
+                AnswerForm::Json => 2,
+                AnswerForm::Text => return false,
+            };
+            self.form.fetch_max(next, Ordering::Relaxed);
+            return true;
+        }
+        false
+    }
 }
 
 struct Endpoint {
@@ -115,7 +158,10 @@ impl Models {
                 Endpoint {
                     client: Client::with_config(base).with_http_service(service),
                     breaker: Breaker::default(),
-                    dialect: Dialect::default(),
+                    dialect: Dialect {
+                        fixed: config.form,
+                        ..Dialect::default()
+                    },
                 }
             })
             .collect();
@@ -157,7 +203,13 @@ impl Models {
         };
         let mut failure = Failure::CircuitOpen;
         let mut pause = PAUSE;
+        // What may have been answered and billed counts as spent, as it was reserved.
+        let whole = TokenUsage {
+            prompt: request.reserved_prompt_tokens(),
+            completion: u64::from(request.max_tokens),
+        };
         for attempt in 0..TRIES {
+            let mut tried = false;
             for endpoint in &self.endpoints {
                 let left = most.saturating_sub(begun.elapsed());
                 if left.is_zero() {
@@ -166,6 +218,7 @@ impl Models {
                 if !endpoint.breaker.admits(Instant::now()) {
                     continue;
                 }
+                tried = true;
                 let result = tokio::time::timeout(left.min(self.config.timeout), endpoint.once(request, &model))
                     .await
                     .unwrap_or(Err(Failure::TimedOut));
@@ -174,16 +227,14 @@ impl Models {
                 match result {
                     Ok((outcome, usage)) => return ended(outcome, usage),
                     Err(again @ (Failure::RateLimited | Failure::Unavailable)) => failure = again,
-                    // It may have been answered and billed: what was reserved counts as spent.
-                    Err(Failure::TimedOut) => {
-                        let usage = TokenUsage {
-                            prompt: request.reserved_prompt_tokens(),
-                            completion: u64::from(request.max_tokens),
-                        };
-                        return ended(Outcome::Failed(Failure::TimedOut), usage);
+                    Err(unread @ (Failure::TimedOut | Failure::AnswerTooLarge | Failure::NotUnderstood)) => {
+                        return ended(Outcome::Failed(unread), whole);
                     }
                     Err(other) => return ended(Outcome::Failed(other), TokenUsage::default()),
                 }
+            }
+            if !tried {
+                break;
             }
             if attempt.saturating_add(1) < TRIES {
                 let wait = pause.saturating_add(jitter(pause));
@@ -208,62 +259,53 @@ fn jitter(pause: Duration) -> Duration {
 impl Endpoint {
     /// One exchange, again only where the endpoint does not know a word of the request.
     async fn once(&self, request: &ModelRequest, model: &str) -> Result<(Outcome, TokenUsage), Failure> {
-        for _ in 0..3 {
-            let body = self.body(request, model);
-            let answer: Result<Value, OpenAIError> = self.client.chat().create_byot(body).await;
+        for _ in 0..4 {
+            let said = self.dialect.spoken();
+            let answer: Result<Value, OpenAIError> = self.client.chat().create_byot(body(request, model, said)).await;
             match answer {
                 Ok(value) => return read(&value, request),
                 Err(error) => {
-                    if let Some(refused) = refusal(&error)
-                        && refused.status == 400
-                        && self.learn(&refused.body)
-                    {
-                        continue;
+                    let learned = refusal(&error).is_some_and(|refused| {
+                        matches!(refused.status, 400 | 422) && self.dialect.learn(said, &refused.body)
+                    });
+                    if !learned {
+                        return Err(failure(&error));
                     }
-                    return Err(failure(&error));
                 }
             }
         }
         Err(Failure::RequestRefused)
     }
+}
 
-    fn body(&self, request: &ModelRequest, model: &str) -> Value {
-        let mut body = json!({
-            "model": model,
-            "messages": request.messages,
-            "stream": false,
-        });
-        let most = if self.dialect.completion_tokens.load(Ordering::Relaxed) {
+fn body(request: &ModelRequest, model: &str, said: Spoken) -> Value {
+    let mut messages = request.messages.clone();
+    if said.form != AnswerForm::Schema
+        && let Some(first) = messages.first_mut()
+    {
+        // What the endpoint does not enforce is said in words; the answer is checked all the same.
+        first
+            .content
+            .push_str("\nIt is of this JSON Schema, with nothing before or after it: ");
+        first.content.push_str(&request.schema.to_string());
+    }
+    let mut body = json!({"model": model, "messages": messages, "stream": false});
+    if let Some(map) = body.as_object_mut() {
+        let most = if said.completion_tokens {
             "max_completion_tokens"
         } else {
             "max_tokens"
         };
-        if let Some(map) = body.as_object_mut() {
-            map.insert(most.to_owned(), request.max_tokens.into());
-            let format = if self.dialect.no_schema.load(Ordering::Relaxed) {
-                json!({"type": "json_object"})
-            } else {
-                json!({"type": "json_schema", "json_schema": {"name": "report", "strict": true, "schema": request.schema}})
-            };
-            map.insert("response_format".to_owned(), format);
-        }
-        body
+        map.insert(most.to_owned(), request.max_tokens.into());
+        let schema = || json!({"name": "report", "strict": true, "schema": request.schema});
+        let format = match said.form {
+            AnswerForm::Schema => json!({"type": "json_schema", "json_schema": schema()}),
+            AnswerForm::Json => json!({"type": "json_object"}),
+            AnswerForm::Text => return body,
+        };
+        map.insert("response_format".to_owned(), format);
     }
-
-    /// Whether the refusal names something that can be said in another way, which is remembered.
-    fn learn(&self, body: &str) -> bool {
-        let body = body.to_ascii_lowercase();
-        if body.contains("max_completion_tokens") || (body.contains("max_tokens") && body.contains("unsupported")) {
-            return !self.dialect.completion_tokens.swap(true, Ordering::Relaxed);
-        }
-        if ["response_format", "json_schema", "structured output"]
-            .iter()
-            .any(|word| body.contains(word))
-        {
-            return !self.dialect.no_schema.swap(true, Ordering::Relaxed);
-        }
-        false
-    }
+    body
 }
 
 fn refusal(error: &OpenAIError) -> Option<&Refused> {
@@ -292,6 +334,8 @@ fn failure(error: &OpenAIError) -> Failure {
             400 | 422 if body.contains("model") && (body.contains("not found") || body.contains("does not exist")) => {
                 Failure::UnknownModel
             }
+            // A gateway gave up waiting: the model behind it may have answered, and bills.
+            408 | 504 => Failure::TimedOut,
             500..=599 => Failure::Unavailable,
             _ => Failure::RequestRefused,
         };

@@ -5,10 +5,21 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use firewatch_core::agents::model::Tier;
 use firewatch_core::agents::model::budget::{Amount, Micros, Price, Scope};
 use firewatch_core::diagnosis::Confidence;
+
+/// How an endpoint is asked for the form of an answer, from the strictest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum AnswerForm {
+    /// A JSON schema that the endpoint enforces.
+    Schema,
+    /// JSON, the schema in words.
+    Json,
+    /// In words alone.
+    Text,
+}
 
 /// Flags, each also an environment variable. Without `--model-url` no model is ever called.
 #[derive(Args, Clone, Debug, Default)]
@@ -34,6 +45,9 @@ pub struct ModelArgs {
     /// HTTP proxy.
     #[arg(long, env = "FIREWATCH_MODEL_PROXY")]
     pub model_proxy: Option<String>,
+    /// How answers are asked for. Absent: found out with the first call, and remembered.
+    #[arg(long, env = "FIREWATCH_MODEL_FORM")]
+    pub model_form: Option<AnswerForm>,
     /// How long one call may take, in seconds.
     #[arg(long, env = "FIREWATCH_MODEL_TIMEOUT_SECONDS", default_value_t = 30)]
     pub model_timeout_seconds: u64,
@@ -103,6 +117,8 @@ pub struct ModelConfig {
     pub ca: Option<Vec<u8>>,
     /// URL.
     pub proxy: Option<String>,
+    /// How answers are asked for, where it is not to be found out.
+    pub form: Option<AnswerForm>,
     /// For one call.
     pub timeout: Duration,
     /// What each account may bear.
@@ -226,6 +242,7 @@ impl ModelConfig {
             key,
             ca,
             proxy: args.model_proxy.clone().filter(|proxy| !proxy.is_empty()),
+            form: args.model_form,
             timeout: Duration::from_secs(args.model_timeout_seconds.clamp(1, 120)),
             limits,
             sure: Confidence::hundredths(args.model_sure),

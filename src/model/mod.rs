@@ -8,4 +8,4 @@ mod client;
 mod config;
 
 pub use client::Models;
-pub use config::{ModelArgs, ModelConfig, ModelConfigError};
+pub use config::{AnswerForm, ModelArgs, ModelConfig, ModelConfigError};

@@ -197,6 +197,7 @@ fn request_limit(tier: Tier) -> u64 {
 #[test]
 fn an_obedient_model_carries_none_of_the_attacks_through() {
     let (mut sent, mut noticed) = (0, 0);
+    let mut never_sent: Vec<&str> = ATTACKS.iter().map(|attack| attack.name).collect();
     let mut unnoticed = Vec::new();
     assert!(ATTACKS.len() >= 25);
     for attack in ATTACKS {
@@ -230,23 +231,25 @@ fn an_obedient_model_carries_none_of_the_attacks_through() {
                     let count = |text: &str| text.matches(needle).count();
                     assert!(count(&said) <= count(&by_rules), "{what}: {needle} was passed on");
                 }
-                if attack.reached(
-                    &consulted
-                        .exchanges
-                        .iter()
-                        .map(|(r, _)| world::text_of(r))
-                        .collect::<String>(),
-                ) {
+                let read = consulted
+                    .exchanges
+                    .iter()
+                    .any(|(request, _)| attack.reached(&request.messages[1].content));
+                if read {
                     let seen = after
                         .checked
                         .iter()
                         .any(|note| note.contains("passed on as data") || note.contains("not believed"));
                     sent += 1;
+                    never_sent.retain(|name| *name != attack.name);
                     if seen {
                         noticed += 1;
                     } else if !unnoticed.contains(&attack.name) {
                         unnoticed.push(attack.name);
                     }
+                } else {
+                    // It is not sent here, however often it is asked.
+                    break;
                 }
             }
         }
@@ -255,7 +258,7 @@ fn an_obedient_model_carries_none_of_the_attacks_through() {
         "obedient adversary: {} attacks, {sent} consultations that read one, {noticed} marked in the report, none carried through",
         ATTACKS.len()
     );
-    assert!(sent > 0);
+    assert_eq!(never_sent, Vec::<&str>::new(), "attacks that no request ever held");
     assert_eq!(unnoticed, Vec::<&str>::new(), "attacks that no report marks");
 }
 

@@ -6,21 +6,22 @@
 
 use std::time::{Duration, Instant};
 
-use firewatch_core::agents::AgentReport;
 use firewatch_core::agents::model::answer::TokenUsage;
 use firewatch_core::agents::model::budget::{Amount, Micros};
 use firewatch_core::agents::model::consultation::due;
-use firewatch_core::agents::model::{ConsultStep, Consultation, Failure, ModelAnswer, ModelRequest, Outcome};
+use firewatch_core::agents::model::{ConsultStep, Consultation, Failure, ModelAnswer, ModelRequest, Need, Outcome};
+use firewatch_core::agents::{AgentReport, messages};
 use firewatch_core::api::status::{AgentState, Engine, JobPurpose, JobRef, JobState, Usage};
 use firewatch_core::api::{Incident, IncidentStatus, Phase, Role};
 use firewatch_core::diagnosis::CaseFile;
 use firewatch_core::incident::transition::Payload;
 use firewatch_core::incident::{Reason, deadlines, names, record_limits};
+use firewatch_core::sandbox::command::Command;
 use firewatch_core::text::clip;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::transition;
+use super::{investigate, transition};
 use crate::incident::context::Context;
 use crate::incident::payload::{self, ModelCall, Record};
 use crate::incident::reconcile::Error;
@@ -101,6 +102,31 @@ fn time_left(status: &IncidentStatus) -> Duration {
     limit.saturating_sub(spent).saturating_sub(RESERVE)
 }
 
+/// Who consults in this round: decided once and kept, since what the models ask for may change what the rules find.
+async fn planned(
+    ctx: &Context,
+    models: &Models,
+    uid: &str,
+    round: &str,
+    reports: &[AgentReport],
+    case: &CaseFile,
+) -> Result<Vec<(Role, Need, Vec<String>)>, Error> {
+    let step = ["model", "plan", round];
+    if let Some(kept) = payload::find_step(ctx, uid, &step).await? {
+        return Ok(serde_json::from_value(kept.data.clone())?);
+    }
+    let due = due(reports, case, models.config.sure, false);
+    if due.is_empty() {
+        return Ok(due);
+    }
+    let record = Record {
+        data: serde_json::to_value(&due)?,
+        ..Record::default()
+    };
+    let (kept, _) = payload::keep(ctx, uid, &step, record).await?;
+    Ok(serde_json::from_value(kept.data.clone())?)
+}
+
 /// Takes the consultations one step further, or says that they are over. `reports`: what the rules reported.
 pub async fn consult(
     ctx: &Context,
@@ -120,7 +146,7 @@ pub async fn consult(
         if second != consulted {
             break;
         }
-        for (role, need, shared) in due(&reports, case, models.config.sure, false) {
+        for (role, need, shared) in planned(ctx, models, &uid, round, &reports, case).await? {
             let mut consultation = Consultation::start(role, need, &about(incident), shared);
             let mut calls = 0_u8;
             let report = loop {
@@ -140,23 +166,26 @@ pub async fn consult(
                             calls.to_string(),
                         ];
                         let step = name.each_ref().map(String::as_str);
+                        let most = models.config.timeout.saturating_mul(2);
                         let left = if calls > CALLS {
                             Duration::ZERO
                         } else {
-                            time_left(&status)
+                            time_left(&status).min(most)
                         };
                         let (call, at) = exchange(ctx, models, incident, &uid, &step, &request, left).await?;
                         paid.add(role, &call);
                         // Cut off between a call's record and its status: the status is written now, the call is not made again.
                         let noted = status.usage.as_ref().map_or(0, |usage| usage.model_calls);
                         if i64::try_from(paid.calls.len()).unwrap_or(i64::MAX) > noted {
-                            note(ctx, incident.clone(), role, &call, &paid, at).await?;
+                            let nearly_spent = settle(ctx, models, &uid, &call).await;
+                            note(ctx, incident.clone(), role, &call, &paid, nearly_spent, at).await?;
                             return Ok(Consulted::Later);
                         }
                         let answer = call.answer.as_ref();
                         let answer =
                             answer.ok_or_else(|| Error::Missing(format!("the answer of {}", name.join("-"))))?;
-                        consultation.take(case, answer);
+                        // The request as it was sent: evidence may have come since, and numbered the findings anew.
+                        consultation.take(case, &call.request, answer);
                     }
                 }
             };
@@ -201,7 +230,6 @@ async fn exchange(
         spent: Amount::default(),
         duration_ms: 0,
         overbilled: false,
-        nearly_spent: false,
     };
     let failed = |failure: Failure, usage: TokenUsage| ModelAnswer {
         outcome: Outcome::Failed(failure),
@@ -212,9 +240,9 @@ async fn exchange(
         prompt: request.reserved_prompt_tokens(),
         completion: u64::from(request.max_tokens),
     };
-    let (mut call, answer, reserved) = match was_begun.and_then(|(kept, _)| kept.call.clone()) {
-        Some(call) => (call, failed(Failure::Lost, whole), true),
-        None if left < Duration::from_secs(2) => (fresh, failed(Failure::TimedOut, TokenUsage::default()), false),
+    let (mut call, answer) = match was_begun.and_then(|(kept, _)| kept.call.clone()) {
+        Some(call) => (call, failed(Failure::Lost, whole)),
+        None if left < Duration::from_secs(2) => (fresh, failed(Failure::TimedOut, TokenUsage::default())),
         None => match ctx.sink.reserve_call(&fresh.reservation, &models.config.limits).await {
             Ok(Reserved::Granted) => {
                 let record = Record {
@@ -226,10 +254,10 @@ async fn exchange(
                 let answer = models.call(request, left).await;
                 let mut call = fresh;
                 call.duration_ms = i64::try_from(clock.elapsed().as_millis()).unwrap_or(i64::MAX);
-                (call, answer, true)
+                (call, answer)
             }
-            Ok(Reserved::Spent(_)) => (fresh, failed(Failure::BudgetSpent, TokenUsage::default()), false),
-            Ok(Reserved::NoBudgets) | Err(_) => (fresh, failed(Failure::NoBudgetStore, TokenUsage::default()), false),
+            Ok(Reserved::Spent(_)) => (fresh, failed(Failure::BudgetSpent, TokenUsage::default())),
+            Ok(Reserved::NoBudgets) | Err(_) => (fresh, failed(Failure::NoBudgetStore, TokenUsage::default())),
         },
     };
     call.spent = Amount {
@@ -238,20 +266,7 @@ async fn exchange(
             .price_of(request)
             .of(answer.usage.prompt, answer.usage.completion),
     };
-    if reserved {
-        // A reservation that cannot be settled goes on counting as spent.
-        match ctx
-            .sink
-            .settle_call(&call.reservation, call.spent, &models.config.limits)
-            .await
-        {
-            Ok(settled) => {
-                call.overbilled = settled.overbilled;
-                call.nearly_spent = settled.nearly_spent;
-            }
-            Err(error) => tracing::warn!(incident_uid = uid, %error, "a model call could not be settled"),
-        }
-    }
+    call.overbilled = !call.spent.fits(call.reservation.amount);
     call.answer = Some(answer);
     let record = Record {
         call: Some(call),
@@ -265,6 +280,19 @@ async fn exchange(
     Ok((call, at))
 }
 
+/// What was reserved becomes what was spent; whether a budget is nearly spent. After the answer is kept, so that both say the same
+/// whatever dies in between. Settling again changes nothing, and neither does settling what was never reserved.
+async fn settle(ctx: &Context, models: &Models, uid: &str, call: &ModelCall) -> bool {
+    let limits = &models.config.limits;
+    match ctx.sink.settle_call(&call.reservation, call.spent, limits).await {
+        Ok(settled) => settled.nearly_spent,
+        Err(error) => {
+            tracing::warn!(incident_uid = uid, %error, "a model call could not be settled: what was reserved counts as spent");
+            false
+        }
+    }
+}
+
 /// Records a call: usage in the status, its reason in the transition, its numbers in the metrics.
 async fn note(
     ctx: &Context,
@@ -272,6 +300,7 @@ async fn note(
     role: Role,
     call: &ModelCall,
     paid: &Paid,
+    nearly_spent: bool,
     at: Payload,
 ) -> Result<(), Error> {
     let result = match call.answer.as_ref().map(|answer| &answer.outcome) {
@@ -280,16 +309,6 @@ async fn note(
         Some(Outcome::Truncated(_)) => "Truncated".to_owned(),
         Some(Outcome::Text(_)) | None => "Succeeded".to_owned(),
     };
-    let label = ModelLabel {
-        role: role.to_string(),
-        result: result.clone(),
-    };
-    ctx.metrics.model_calls.get_or_create(&label).inc();
-    ctx.metrics.model_tokens.get_or_create(&label).inc_by(call.spent.tokens);
-    ctx.metrics
-        .model_cost_micros
-        .get_or_create(&label)
-        .inc_by(call.spent.cost.0);
     let mut status = incident.status.take().unwrap_or_default();
     paid.write(&mut status);
     for agent in status.agents.iter_mut().filter(|agent| agent.role == role) {
@@ -309,7 +328,7 @@ async fn note(
     if call.overbilled {
         message.push_str("; the provider billed more than it was asked for");
     }
-    if call.nearly_spent {
+    if nearly_spent {
         message.push_str("; a budget stands at 80 % or above");
     }
     let what = transition(
@@ -320,6 +339,17 @@ async fn note(
         Some(at),
     );
     record::commit(ctx, incident, &what, None).await?;
+    // Counted once it stands in the status: a write that lost is taken again.
+    let label = ModelLabel {
+        role: role.to_string(),
+        result,
+    };
+    ctx.metrics.model_calls.get_or_create(&label).inc();
+    ctx.metrics.model_tokens.get_or_create(&label).inc_by(call.spent.tokens);
+    ctx.metrics
+        .model_cost_micros
+        .get_or_create(&label)
+        .inc_by(call.spent.cost.0);
     Ok(())
 }
 
@@ -329,35 +359,39 @@ async fn ask(
     incident: &Incident,
     role: Role,
     round: &str,
-    commands: Vec<firewatch_core::sandbox::command::Command>,
+    commands: Vec<Command>,
     paid: &Paid,
 ) -> Result<bool, Error> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
     let mut incident = incident.clone();
-    let mut status = incident.status.take().unwrap_or_default();
+    let mut status = incident.status.clone().unwrap_or_default();
     let name = names::child(&uid, &[role.as_ref(), "model", round, "job"]);
     if status.jobs.iter().any(|job| job.name == name) {
         return Ok(false);
     }
-    incident.status = Some(status.clone());
-    match jobs::ensure_evidence_job(ctx, &incident, role, &name, &commands).await {
+    // Counted on from what the rules asked, and kept in the same place: the evidence is numbered by it.
+    let asked = investigate::asks(&status, role, JobPurpose::Evidence).saturating_add(1);
+    let step = [role.to_string(), "ask".to_owned(), asked.to_string()];
+    let record = Record {
+        messages: messages::request(role, &commands),
+        commands,
+        ..Record::default()
+    };
+    let (kept, at) = payload::keep(ctx, &uid, &step.each_ref().map(String::as_str), record).await?;
+    match jobs::ensure_evidence_job(ctx, &incident, role, &name, &kept.commands).await {
         Ok(()) => {}
-        Err(JobError::Refused { .. }) => return Ok(false),
+        Err(JobError::Refused { reason, message }) => {
+            tracing::warn!(incident_uid = %uid, %reason, message, "what a model asked for cannot be collected");
+            return Ok(false);
+        }
         Err(JobError::Other(error)) => return Err(error),
     }
-    let asked = status
-        .jobs
-        .iter()
-        .filter(|job| job.agent == role && job.purpose == JobPurpose::Evidence)
-        .map(|job| job.round)
-        .max()
-        .unwrap_or(0);
     let job = JobRef {
         name,
         purpose: JobPurpose::Evidence,
         agent: role,
         state: JobState::Running,
-        round: asked.saturating_add(1),
+        round: asked,
     };
     record_limits::push_job(&mut status, job);
     paid.write(&mut status);
@@ -371,8 +405,8 @@ async fn ask(
         Phase::Investigating,
         Reason::EvidenceRequested,
         role.to_string(),
-        format!("{role}'s model asks for {} command(s)", commands.len()),
-        None,
+        format!("{role}'s model asks for {} command(s)", kept.commands.len()),
+        Some(at),
     );
     record::commit(ctx, incident, &what, None).await?;
     Ok(true)
@@ -381,15 +415,14 @@ async fn ask(
 /// Evidence that a model asked for has come, or not: the consultation goes on with what there is.
 pub async fn resume(ctx: &Context, mut incident: Incident, role: Role) -> Result<(), Error> {
     let mut status = incident.status.take().unwrap_or_default();
-    for agent in status.agents.iter_mut().filter(|agent| agent.role == role) {
-        agent.state = AgentState::Succeeded;
-    }
+    let message = format!("{role} goes on with what its model asked for");
+    investigate::settle_agent(&mut status, role, AgentState::Succeeded, &message);
     incident.status = Some(status);
     let what = transition(
         Phase::Investigating,
         Reason::EvidenceCollected,
         role.to_string(),
-        format!("{role} goes on with what its model asked for"),
+        message,
         None,
     );
     record::commit(ctx, incident, &what, None).await?;

@@ -97,7 +97,7 @@ pub async fn triage(ctx: &Context, mut incident: Incident) -> Result<(), Error> 
 }
 
 /// The number that tells this ask of an agent from its others: how many Jobs it has had.
-fn asks(status: &IncidentStatus, role: Role, purpose: JobPurpose) -> i64 {
+pub(super) fn asks(status: &IncidentStatus, role: Role, purpose: JobPurpose) -> i64 {
     status
         .jobs
         .iter()
@@ -225,7 +225,8 @@ async fn report_in(
     Ok(())
 }
 
-fn settle_agent(status: &mut IncidentStatus, role: Role, state: AgentState, message: &str) {
+/// How an agent ended, in the status.
+pub(super) fn settle_agent(status: &mut IncidentStatus, role: Role, state: AgentState, message: &str) {
     let evidence = status.evidence.iter().filter(|e| e.agent == role).count();
     for agent in status.agents.iter_mut().filter(|a| a.role == role) {
         agent.state = state;

@@ -185,7 +185,7 @@ fn model_consulted(s: &IncidentStatus) -> Option<Wanted> {
         .agents
         .iter()
         .filter(|agent| agent.engine == Engine::Model)
-        .find_map(|agent| agent.message.as_ref().filter(|text| text.contains("by rules alone")));
+        .find_map(|agent| agent.message.as_ref().filter(|text| text.starts_with("by rules alone")));
     Some(match alone {
         Some(text) => is(
             types::MODEL_CONSULTED,

@@ -24,11 +24,15 @@ pub struct Block {
     pub text: String,
 }
 
-/// Makes what cannot be seen visible, cuts long lines, takes secrets out.
+/// Takes secrets out, makes what cannot be seen visible, cuts long lines.
 pub fn clean(text: &str) -> String {
-    let redacted = redact(text).text;
-    let mut out = String::with_capacity(redacted.len());
-    for line in redacted.lines() {
+    visible(&redact(text).text)
+}
+
+/// Makes what cannot be seen visible and cuts long lines, in text whose secrets were taken out already.
+pub(super) fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
         let mut length = 0_usize;
         for c in line.chars() {
             if length >= LINE {

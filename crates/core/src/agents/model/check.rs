@@ -120,7 +120,7 @@ fn observed(case: &CaseFile, named: &Named) -> Option<ObjectName> {
     })
 }
 
-fn cited(case: &CaseFile, sources: &Sources, quotes: &[Quote]) -> Result<Vec<String>, &'static str> {
+fn cited(case: &CaseFile, sources: &mut Sources<'_>, quotes: &[Quote]) -> Result<Vec<String>, &'static str> {
     if quotes.is_empty() {
         return Err("cites no evidence");
     }
@@ -139,7 +139,7 @@ fn cited(case: &CaseFile, sources: &Sources, quotes: &[Quote]) -> Result<Vec<Str
     Ok(ids)
 }
 
-fn claim(case: &CaseFile, sources: &Sources, said: &SaidClaim) -> Result<Claim, &'static str> {
+fn claim(case: &CaseFile, sources: &mut Sources<'_>, said: &SaidClaim) -> Result<Claim, &'static str> {
     let object = observed(case, &said.object).ok_or("names an object that was not observed")?;
     let evidence = cited(case, sources, &said.evidence)?;
     let text = prose(&said.claim)?;
@@ -148,7 +148,7 @@ fn claim(case: &CaseFile, sources: &Sources, said: &SaidClaim) -> Result<Claim, 
 
 fn judgement(
     case: &CaseFile,
-    sources: &Sources,
+    sources: &mut Sources<'_>,
     shown: &[Shown],
     said: &SaidJudgement,
 ) -> Result<Judgement, &'static str> {
@@ -164,7 +164,7 @@ fn judgement(
 
 /// Checks an answer against the case and the findings that were shown.
 pub(super) fn check(case: &CaseFile, role: Role, shown: &[Shown], said: &Said) -> Checked {
-    let sources = Sources::of(case);
+    let mut sources = Sources::of(case);
     let mut opinion = Opinion::default();
     let mut refuse = |what: &str, why: &str| {
         let words = format!("{what} was not believed: it {why}");
@@ -174,7 +174,7 @@ pub(super) fn check(case: &CaseFile, role: Role, shown: &[Shown], said: &Said) -
     };
     let mut findings = Vec::new();
     for one in said.findings.iter().take(CLAIMS) {
-        match claim(case, &sources, one) {
+        match claim(case, &mut sources, one) {
             Ok(held) => findings.push(held),
             Err(why) => refuse("a finding", why),
         }
@@ -182,7 +182,7 @@ pub(super) fn check(case: &CaseFile, role: Role, shown: &[Shown], said: &Said) -
     let mut judge = |list: &[SaidJudgement], what: &str| -> Vec<Judgement> {
         let mut held = Vec::new();
         for one in list.iter().take(CLAIMS) {
-            match judgement(case, &sources, shown, one) {
+            match judgement(case, &mut sources, shown, one) {
                 Ok(one) => held.push(one),
                 Err(why) => refuse(what, why),
             }
@@ -191,7 +191,7 @@ pub(super) fn check(case: &CaseFile, role: Role, shown: &[Shown], said: &Said) -
     };
     let confirms = judge(&said.confirms, "a confirmation");
     let refutes = judge(&said.refutes, "a refutation");
-    let hypothesis = match said.hypothesis.as_ref().map(|one| claim(case, &sources, one)) {
+    let hypothesis = match said.hypothesis.as_ref().map(|one| claim(case, &mut sources, one)) {
         Some(Ok(held)) => Some(held),
         Some(Err(why)) => {
             refuse("the hypothesis", why);

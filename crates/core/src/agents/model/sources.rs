@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::blocks::{Block, clean};
+use super::blocks::{Block, clean, visible};
 use super::tokens;
 use crate::api::ObjectName;
 use crate::diagnosis::case_file::{LogLine, LogRecord};
@@ -21,48 +21,50 @@ const OBJECT: usize = 1400;
 const LINES: usize = 24;
 /// Events of one case.
 const EVENTS: usize = 24;
+/// Questions without an answer of one case.
+const GAPS: usize = 4;
 
-/// What may be quoted.
-pub struct Sources {
+/// What may be quoted, in the form in which it is sent. Made for each piece of evidence when it is first cited: most never are.
+pub struct Sources<'a> {
+    case: &'a CaseFile,
     texts: BTreeMap<String, Vec<String>>,
 }
 
-impl Sources {
-    /// Everything of the case, in the form in which it is sent.
-    pub fn of(case: &CaseFile) -> Self {
-        let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for log in case.logs() {
-            let lines = log.lines.iter().map(|line| squash(&clean(&line.text)));
-            texts.entry(log.evidence.clone()).or_default().extend(lines);
+impl<'a> Sources<'a> {
+    /// Everything of the case.
+    pub fn of(case: &'a CaseFile) -> Self {
+        Self {
+            case,
+            texts: BTreeMap::new(),
         }
-        for event in case.events() {
-            texts
-                .entry(event.evidence.clone())
-                .or_default()
-                .push(squash(&event_text(event)));
-        }
-        for (name, entry) in case.entries() {
-            let text = squash(&object_text(name, &entry.object.to_value(), usize::MAX));
-            texts.entry(entry.evidence.clone()).or_default().push(text);
-        }
-        for gap in case.gaps() {
-            texts
-                .entry(gap.evidence.clone())
-                .or_default()
-                .push(squash(&clean(&gap.message)));
-        }
-        Self { texts }
     }
 
     /// Whether that evidence holds these words, white space aside.
-    pub fn holds(&self, id: &str, quote: &str) -> bool {
+    pub fn holds(&mut self, id: &str, quote: &str) -> bool {
         let quote = squash(quote);
-        quote.chars().count() >= QUOTE_LEAST
-            && self
-                .texts
-                .get(id)
-                .is_some_and(|texts| texts.iter().any(|text| text.contains(&quote)))
+        if quote.chars().count() < QUOTE_LEAST {
+            return false;
+        }
+        let case = self.case;
+        let texts = self.texts.entry(id.to_owned()).or_insert_with(|| texts_of(case, id));
+        texts.iter().any(|text| text.contains(&quote))
     }
+}
+
+fn texts_of(case: &CaseFile, id: &str) -> Vec<String> {
+    let logs = case.logs().iter().filter(|log| log.evidence == id);
+    let mut texts: Vec<String> = logs
+        .flat_map(|log| &log.lines)
+        .map(|line| squash(&clean(&line.text)))
+        .collect();
+    let events = case.events().iter().filter(|event| event.evidence == id);
+    texts.extend(events.map(|event| squash(&event_text(event))));
+    for (name, entry) in case.entries().filter(|(_, entry)| entry.evidence == id) {
+        texts.push(squash(&object_text(name, &entry.object.to_value(), usize::MAX)));
+    }
+    let gaps = case.gaps().iter().filter(|gap| gap.evidence == id);
+    texts.extend(gaps.map(|gap| squash(&clean(&gap.message))));
+    texts
 }
 
 /// White space is no difference.
@@ -92,23 +94,30 @@ fn object_text(name: &ObjectName, value: &Value, most: usize) -> String {
 
 /// JSON escapes what is invisible itself; lines do not matter in it.
 fn clean_json(value: &Value) -> String {
-    // As a document first: there a secret is known by its place, whatever it looks like.
+    // As a document: there a secret is known by its place, whatever it looks like.
     let redacted = redact(&value.to_string()).text;
     let mut value: Value = serde_json::from_str(&redacted).unwrap_or_default();
-    clean_strings(&mut value);
+    show_strings(&mut value);
     value.to_string()
 }
 
-fn clean_strings(value: &mut Value) {
+fn show_strings(value: &mut Value) {
     match value {
-        Value::String(text) => *text = clean(text).replace('\n', " | "),
-        Value::Array(items) => items.iter_mut().for_each(clean_strings),
+        // Redacted with the document.
+        Value::String(text) => *text = visible(text).replace('\n', " | "),
+        Value::Array(items) => items.iter_mut().for_each(show_strings),
         Value::Object(map) => {
-            // A key is the cluster's word too.
             let old = std::mem::take(map);
             for (key, mut item) in old {
-                clean_strings(&mut item);
-                map.insert(clean(&key).replace('\n', " | "), item);
+                show_strings(&mut item);
+                // A key is the cluster's word too, where it is no field of the API.
+                let is_field = key.bytes().all(|b| b.is_ascii_alphabetic());
+                let key = if is_field {
+                    key
+                } else {
+                    clean(&key).replace('\n', " | ")
+                };
+                map.insert(key, item);
             }
         }
         _ => {}
@@ -289,6 +298,18 @@ pub fn select(case: &CaseFile, diagnosis: &Diagnosis, first: &[String], most: u6
                 id: entry.evidence.clone(),
                 label: "object".into(),
                 text: object_text(name, &entry.object.to_value(), OBJECT),
+            },
+        ));
+    }
+    // What could not be read is part of the picture.
+    for gap in case.gaps().iter().take(GAPS) {
+        blocks.push((
+            first.contains(&gap.evidence),
+            5,
+            Block {
+                id: gap.evidence.clone(),
+                label: "could not be read".into(),
+                text: clean(&gap.message),
             },
         ));
     }
