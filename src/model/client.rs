@@ -219,9 +219,10 @@ impl Models {
                     continue;
                 }
                 tried = true;
-                let result = tokio::time::timeout(left.min(self.config.timeout), endpoint.once(request, &model))
-                    .await
-                    .unwrap_or(Err(Failure::TimedOut));
+                let result =
+                    tokio::time::timeout(left.min(self.config.timeout), Box::pin(endpoint.once(request, &model)))
+                        .await
+                        .unwrap_or(Err(Failure::TimedOut));
                 let reachable = !matches!(&result, Err(Failure::Unavailable | Failure::TimedOut));
                 endpoint.breaker.note(reachable, Instant::now());
                 match result {

@@ -141,7 +141,7 @@ fn handle(state: &mut State, method: &Method, path: &str, mut sent: Value) -> (u
             let items: Vec<&Value> = state
                 .objects
                 .iter()
-                .filter(|(at, _)| at.starts_with(&within))
+                .filter(|(at, _)| at.strip_prefix(&within).is_some_and(|name| !name.contains('/')))
                 .map(|(_, object)| object)
                 .collect();
             (

@@ -1,4 +1,5 @@
 //! An endpoint that speaks chat completions by script: each request is kept, and answered with the next thing of the script.
+#![allow(dead_code, reason = "each test program uses its own part of this")]
 
 use std::sync::{Arc, Mutex};
 

@@ -172,7 +172,7 @@ pub async fn consult(
                         } else {
                             time_left(&status).min(most)
                         };
-                        let (call, at) = exchange(ctx, models, incident, &uid, &step, &request, left).await?;
+                        let (call, at) = Box::pin(exchange(ctx, models, incident, &uid, &step, &request, left)).await?;
                         paid.add(role, &call);
                         // Cut off between a call's record and its status: the status is written now, the call is not made again.
                         let noted = status.usage.as_ref().map_or(0, |usage| usage.model_calls);
@@ -251,7 +251,7 @@ async fn exchange(
                 };
                 payload::keep(ctx, uid, &begun, record).await?;
                 let clock = Instant::now();
-                let answer = models.call(request, left).await;
+                let answer = Box::pin(models.call(request, left)).await;
                 let mut call = fresh;
                 call.duration_ms = i64::try_from(clock.elapsed().as_millis()).unwrap_or(i64::MAX);
                 (call, answer)

@@ -48,7 +48,9 @@ pub async fn recorded(ctx: &Context, incident_uid: &str) -> Result<Diagnosis, Er
 pub async fn diagnose(ctx: &Context, mut incident: Incident) -> Result<(), Error> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
     let case = case::load(ctx, &incident).await?;
-    let reports = match consult::consult(ctx, &incident, &case, reports(ctx, &uid).await?).await? {
+    let reports = reports(ctx, &uid).await?;
+    // On the heap: a client's whole exchange would lie on the stack of every reconcile.
+    let reports = match Box::pin(consult::consult(ctx, &incident, &case, reports)).await? {
         Consulted::Reports(reports) => reports,
         Consulted::Later => return Ok(()),
     };
