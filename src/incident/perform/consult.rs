@@ -18,7 +18,7 @@ use firewatch_core::incident::transition::Payload;
 use firewatch_core::incident::{Reason, deadlines, names, record_limits};
 use firewatch_core::sandbox::command::Command;
 use firewatch_core::text::clip;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::{investigate, transition};
@@ -95,7 +95,7 @@ fn about(incident: &Incident) -> String {
 
 /// How long calls may still take in this phase.
 fn time_left(status: &IncidentStatus) -> Duration {
-    let limit = deadlines::of(Phase::Investigating).map_or(Duration::ZERO, |limit| limit.unsigned_abs());
+    let limit = deadlines::of(Phase::Investigating).map_or(Duration::ZERO, SignedDuration::unsigned_abs);
     let spent = status.phase_started_at.as_ref().map_or(Duration::ZERO, |began| {
         Timestamp::now().duration_since(began.0).unsigned_abs()
     });
