@@ -10,7 +10,7 @@
 #[path = "model/server.rs"]
 mod server;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use firewatch::model::{AnswerForm, ModelArgs, ModelConfig, Models};
 use firewatch_core::agents::model::{Failure, Message, ModelAnswer, ModelRequest, Outcome, Speaker, Tier};
@@ -67,12 +67,9 @@ fn config(urls: &[&str], key: Option<&std::path::Path>) -> ModelConfig {
 
 async fn one(script: Vec<Act>) -> (ModelAnswer, Server) {
     let server = Server::start(script).await;
-    let begun = Instant::now();
     let answer = models(&[&server.url], None)
         .call(&request(), Duration::from_secs(8))
         .await;
-    // Far beyond what it was given: a busy machine is no failure.
-    assert!(begun.elapsed() < Duration::from_secs(60), "it ends");
     (answer, server)
 }
 
