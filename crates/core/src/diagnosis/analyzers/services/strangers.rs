@@ -8,7 +8,6 @@ use crate::diagnosis::analyzers::{View, claim, probes};
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, ServiceFacts, Workload, selector_of};
 use crate::diagnosis::finding::{Depth, Finding};
-use crate::diagnosis::workload::PodFacts;
 
 /// Whether a workload's pods take calls on a port.
 #[derive(Clone, Copy, PartialEq, Eq)]
