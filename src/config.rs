@@ -46,4 +46,7 @@ pub struct Config {
     /// Webhooks.
     #[command(flatten)]
     pub intake: crate::intake::IntakeConfig,
+    /// Models; none by default.
+    #[command(flatten)]
+    pub model: crate::model::ModelArgs,
 }

@@ -3,6 +3,7 @@
 //! # Map
 //! - `incident`: the loop: observe, decide (in the core), perform one step, record it.
 //! - `intake`: webhooks from other machines become incidents.
+//! - `model`: the way to a model; unused unless one is configured.
 //! - `sandbox`: sandbox Jobs and what comes out of them.
 //! - `approval`: the guards' self-check and the policies.
 //! - `selfcheck`: what `helm test` asks of an installation.
@@ -18,6 +19,7 @@ pub mod config;
 pub mod crds;
 pub mod incident;
 pub mod intake;
+pub mod model;
 pub mod run;
 pub mod sandbox;
 pub mod selfcheck;

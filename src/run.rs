@@ -27,6 +27,7 @@ use crate::incident::context::Context;
 use crate::incident::payload::UID_LABEL;
 use crate::incident::reconcile::{self, Backoff};
 use crate::intake;
+use crate::model::{ModelConfig, ModelConfigError, Models};
 use crate::sandbox::jobs::INCIDENT_ANNOTATION;
 use crate::store;
 use crate::telemetry::http::Shown;
@@ -51,6 +52,9 @@ pub enum RunError {
     /// Leader election.
     #[error("the lease could not be had: {0}")]
     Lease(#[from] kube_lease_manager::LeaseManagerError),
+    /// What was said of models cannot be used.
+    #[error("{0}")]
+    Model(#[from] ModelConfigError),
     /// Someone else leads now.
     #[error("the lease was lost")]
     LeaseLost,
@@ -84,6 +88,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     )
     .await?
     .ok_or(RunError::NoStore)?;
+    let models = ModelConfig::from_args(&config.model)?.map(Models::new).transpose()?;
     crds_installed(&client).await?;
     // Before the lease: a webhook is taken whoever leads.
     let alerts = Arc::new(intake::store::Store::new(
@@ -124,7 +129,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         })
     };
 
-    let controllers = control(client, config, sink, alerts, metrics.clone(), stop.clone());
+    let controllers = control(client, config, sink, alerts, models, metrics.clone(), stop.clone());
     controllers.await;
     metrics.leader.set(0);
     // Dropping every receiver releases the lease.
@@ -158,6 +163,7 @@ async fn control(
     config: Config,
     sink: Arc<dyn store::AuditSink>,
     alerts: Arc<intake::store::Store>,
+    models: Option<Models>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
@@ -179,6 +185,7 @@ async fn control(
     let ctx = Arc::new(Context {
         client: client.clone(),
         sink,
+        models,
         metrics: metrics.clone(),
         recorder: Recorder::new(client.clone(), reporter),
         guard: guard.clone(),

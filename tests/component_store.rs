@@ -7,6 +7,12 @@
     missing_docs
 )]
 
+#[path = "model/api.rs"]
+mod api;
+#[path = "store/budgets.rs"]
+mod budgets;
+#[path = "model/consultations.rs"]
+mod consultations;
 #[path = "store/database.rs"]
 mod database;
 #[path = "store/either_sink.rs"]
@@ -19,6 +25,8 @@ mod outage;
 mod postgres;
 #[path = "store/sample.rs"]
 mod sample;
+#[path = "model/server.rs"]
+mod server;
 
 /// One test for each sink.
 macro_rules! for_either_sink {

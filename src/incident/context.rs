@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use super::payload::Record;
 use crate::approval::guard::GuardWatch;
 use crate::config::Config;
+use crate::model::Models;
 use crate::store::AuditSink;
 use crate::telemetry::metrics::Metrics;
 
@@ -23,6 +24,8 @@ pub struct Context {
     pub config: Config,
     /// Where the record goes.
     pub sink: Arc<dyn AuditSink>,
+    /// The way to models, where one is configured.
+    pub models: Option<Models>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Events.

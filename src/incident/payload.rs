@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
+use firewatch_core::agents::model::budget::Amount;
+use firewatch_core::agents::model::{ModelAnswer, ModelRequest, Outcome};
 use firewatch_core::agents::{AgentMessage, AgentReport, AgentRun};
 use firewatch_core::api::ObjectName;
 use firewatch_core::incident::names;
@@ -21,12 +23,14 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::{Api, ResourceExt};
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::reconcile::Error;
+use crate::store::{ModelCallRow, Reservation};
 
 /// What one step learned or said.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,8 +51,64 @@ pub struct Record {
     pub collected: Option<Payload>,
     /// What an executor's pod printed.
     pub lines: Vec<OutputLine>,
+    /// A model call, begun or ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<ModelCall>,
     /// What else the step decided, as it stands in the status.
     pub data: serde_json::Value,
+}
+
+/// One paid call: written before it is made, and again with its answer before anything advances.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelCall {
+    /// What was reserved, under which id.
+    pub reservation: Reservation,
+    /// What is sent. Redacted, as everything that is kept.
+    pub request: ModelRequest,
+    /// Of everything that is sent.
+    pub request_digest: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// What came back; absent in what is written ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<ModelAnswer>,
+    /// What it cost.
+    #[serde(default)]
+    pub spent: Amount,
+    /// Milliseconds.
+    #[serde(default)]
+    pub duration_ms: i64,
+    /// The provider billed more than was asked for.
+    #[serde(default)]
+    pub overbilled: bool,
+}
+
+impl ModelCall {
+    /// As it is stored, once it has ended.
+    pub fn row(&self) -> Option<ModelCallRow> {
+        let answer = self.answer.as_ref()?;
+        let text = match &answer.outcome {
+            Outcome::Text(text) | Outcome::Truncated(text) | Outcome::Refused(text) => Some(text),
+            Outcome::Failed(_) => None,
+        };
+        Some(ModelCallRow {
+            id: self.reservation.call_id.clone(),
+            role: self.request.role.to_string(),
+            model: answer.model.clone(),
+            state: match &answer.outcome {
+                Outcome::Failed(failure) => failure.to_string(),
+                _ => "succeeded".to_owned(),
+            },
+            request_digest: self.request_digest.clone(),
+            response_digest: text.map(|text| names::sha256(text.as_bytes())),
+            prompt_tokens: answer.usage.prompt,
+            completion_tokens: answer.usage.completion,
+            cost: self.spent.cost,
+            started_at: self.started_at.to_string(),
+            duration_ms: Some(self.duration_ms),
+        })
+    }
 }
 
 /// A ConfigMap holds at most 1 MiB; a part stays well below.

@@ -182,6 +182,9 @@ async fn send(ctx: &Context, incident: &Incident, stored: i64) -> Result<i64, St
         if !messages.is_empty() {
             ctx.sink.store_messages(&meta.uid, &messages).await?;
         }
+        if let Some(row) = record.call.as_ref().and_then(payload::ModelCall::row) {
+            ctx.sink.store_model_call(&meta.uid, &row).await?;
+        }
         payloads.push((entry.payload_digest.clone(), json(&record)?));
     }
     let highest = ctx.sink.store_transitions(&meta, &entries, &payloads).await?;

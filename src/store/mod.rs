@@ -3,13 +3,16 @@
 //! Everything here may be called again with the same rows: what is already there is compared, and a difference is an error that is
 //! never passed over. It must never panic, hang, or lose what it has acknowledged. Called by the loop's relay and by `main`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use firewatch_core::agents::model::budget::{Amount, Micros, Scope, Settled};
 use firewatch_core::api::status::OutboxEntry;
 use firewatch_core::report::{ApprovalRow, AuditRow, CommandRow, IncidentMeta, MessageRow, Story};
 use firewatch_core::sandbox::evidence::Evidence;
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 pub mod audit;
 pub mod error;
@@ -22,6 +25,60 @@ pub use schema::{OPERATOR_ROLE, migrate};
 
 /// What a sink's operations give.
 pub type Stored<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// What one model call may cost, and whose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reservation {
+    /// Unique among all calls.
+    pub call_id: String,
+    /// Which incident's.
+    pub incident_uid: String,
+    /// Which namespace's.
+    pub namespace: String,
+    /// Which day's, as `2026-03-01`, in UTC.
+    pub day: String,
+    /// The most that it may come to.
+    pub amount: Amount,
+}
+
+/// What came of a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// The call may be made.
+    Granted,
+    /// That account cannot bear it.
+    Spent(Scope),
+    /// Nobody keeps budgets here.
+    NoBudgets,
+}
+
+/// One model call, as it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelCallRow {
+    /// Unique within the incident.
+    pub id: String,
+    /// For which agent.
+    pub role: String,
+    /// Which model.
+    pub model: String,
+    /// `succeeded`, or the closed reason.
+    pub state: String,
+    /// Of everything that was sent.
+    pub request_digest: String,
+    /// Of what came back.
+    pub response_digest: Option<String>,
+    /// Sent.
+    pub prompt_tokens: u64,
+    /// Received.
+    pub completion_tokens: u64,
+    /// What it cost.
+    pub cost: Micros,
+    /// RFC 3339.
+    pub started_at: String,
+    /// Milliseconds.
+    pub duration_ms: Option<i64>,
+}
 
 /// Where the record goes.
 pub trait AuditSink: Send + Sync + 'static {
@@ -52,6 +109,23 @@ pub trait AuditSink: Send + Sync + 'static {
     fn incidents(&self) -> Stored<'_, Vec<String>>;
     /// Ids of the evidence whose output is not what its digest says.
     fn damaged_evidence<'a>(&'a self, incident_uid: &'a str) -> Stored<'a, Vec<String>>;
+    /// Reserves what a model call may cost, before it is made. A sink that keeps no budgets grants nothing.
+    fn reserve_call<'a>(&'a self, _of: &'a Reservation, _limits: &'a BTreeMap<Scope, Amount>) -> Stored<'a, Reserved> {
+        Box::pin(async { Ok(Reserved::NoBudgets) })
+    }
+    /// Notes what a model call came to.
+    fn settle_call<'a>(
+        &'a self,
+        _of: &'a Reservation,
+        _spent: Amount,
+        _limits: &'a BTreeMap<Scope, Amount>,
+    ) -> Stored<'a, Settled> {
+        Box::pin(async { Ok(Settled::default()) })
+    }
+    /// Stores a model call as it ended.
+    fn store_model_call<'a>(&'a self, _incident_uid: &'a str, _row: &'a ModelCallRow) -> Stored<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
     /// Whether rows can be stored now; the reason where not.
     fn ping(&self) -> Stored<'_, ()>;
     /// What this sink is, for people.

@@ -56,6 +56,15 @@ pub struct IntakeLabel {
     pub result: String,
 }
 
+/// `role`, `result`
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ModelLabel {
+    /// Which agent.
+    pub role: String,
+    /// `Succeeded` or a closed reason.
+    pub result: String,
+}
+
 /// All metrics of the operator.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -75,6 +84,12 @@ pub struct Metrics {
     pub intake_requests: Family<IntakeLabel, Counter>,
     /// What became of reports: `Stored`, `Opened` where that made an incident, or a closed reason.
     pub intake_stored: Family<ReasonLabel, Counter>,
+    /// Model calls, by how they ended.
+    pub model_calls: Family<ModelLabel, Counter>,
+    /// Tokens of those.
+    pub model_tokens: Family<ModelLabel, Counter>,
+    /// Their cost, in millionths of a dollar.
+    pub model_cost_micros: Family<ModelLabel, Counter>,
     /// Transitions that are not stored yet.
     pub outbox_backlog: Gauge,
     /// 1 while the admission policies are as expected.
@@ -102,6 +117,9 @@ impl Default for Metrics {
             jobs: Family::default(),
             intake_requests: Family::default(),
             intake_stored: Family::default(),
+            model_calls: Family::default(),
+            model_tokens: Family::default(),
+            model_cost_micros: Family::default(),
             outbox_backlog: Gauge::default(),
             guard_intact: Gauge::default(),
             leader: Gauge::default(),
@@ -149,6 +167,21 @@ impl Default for Metrics {
                 "intake_reports",
                 "What became of reports, by closed reason",
                 metrics.intake_stored.clone(),
+            );
+            registry.register(
+                "model_calls",
+                "Model calls, by agent and how they ended",
+                metrics.model_calls.clone(),
+            );
+            registry.register(
+                "model_tokens",
+                "Tokens of model calls, sent and received",
+                metrics.model_tokens.clone(),
+            );
+            registry.register(
+                "model_cost_micros",
+                "Cost of model calls, in millionths of a US dollar",
+                metrics.model_cost_micros.clone(),
             );
             registry.register(
                 "audit_outbox_backlog",

@@ -13,6 +13,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use serde::Deserialize;
 
+use super::consult::{self, Consulted};
 use super::transition;
 use crate::config::Config;
 use crate::incident::case;
@@ -48,8 +49,15 @@ pub async fn diagnose(ctx: &Context, mut incident: Incident) -> Result<(), Error
     let uid = incident.uid().ok_or(Error::Unidentified)?;
     let case = case::load(ctx, &incident).await?;
     let reports = reports(ctx, &uid).await?;
+    // On the heap: a client's whole exchange would lie on the stack of every reconcile.
+    let reports = match Box::pin(consult::consult(ctx, &incident, &case, reports)).await? {
+        Consulted::Reports(reports) => reports,
+        Consulted::Later => return Ok(()),
+    };
     let diagnosis = commander::consolidate(&reports, &case);
-    let said = messages::diagnosis(&diagnosis);
+    let with_model = || reports.iter().filter(|report| report.opinion.is_some());
+    let mut said: Vec<_> = with_model().flat_map(|report| report.messages.clone()).collect();
+    said.extend(messages::diagnosis(&diagnosis));
     let triaged = commander::triage(&incident.spec, Some(&case));
     let data = serde_json::to_value(&diagnosis)?;
     let (stored, kept) = payload::keep(
@@ -66,6 +74,11 @@ pub async fn diagnose(ctx: &Context, mut incident: Incident) -> Result<(), Error
     // A diagnosis that was recorded before a crash is the diagnosis.
     let diagnosis = Diagnosis::deserialize(&stored.data)?;
     let mut status = incident.status.take().unwrap_or_default();
+    for report in with_model() {
+        for agent in status.agents.iter_mut().filter(|agent| agent.role == report.role) {
+            agent.message = Some(clip(&report.summary, 1024));
+        }
+    }
     status.findings = diagnosis
         .findings
         .iter()

@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::transition;
+use super::{consult, transition};
 use crate::incident::case;
 use crate::incident::context::Context;
 use crate::incident::payload::{self, Record};
@@ -122,7 +122,7 @@ pub async fn triage(ctx: &Context, mut incident: Incident) -> Result<(), Error> 
 }
 
 /// The number that tells this ask of an agent from its others: how many Jobs it has had.
-fn asks(status: &IncidentStatus, role: Role, purpose: JobPurpose) -> i64 {
+pub(super) fn asks(status: &IncidentStatus, role: Role, purpose: JobPurpose) -> i64 {
     status
         .jobs
         .iter()
@@ -136,6 +136,13 @@ fn asks(status: &IncidentStatus, role: Role, purpose: JobPurpose) -> i64 {
 pub async fn advance(ctx: &Context, mut incident: Incident, role: Role) -> Result<(), Error> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
     let status = incident.status.clone().unwrap_or_default();
+    if status
+        .agents
+        .iter()
+        .any(|agent| agent.role == role && agent.engine == Engine::Model)
+    {
+        return consult::resume(ctx, incident, role).await;
+    }
     let asked = asks(&status, role, JobPurpose::Evidence);
     let actor = role.to_string();
     let last_failed = status.jobs.iter().any(|j| {
@@ -243,7 +250,8 @@ async fn report_in(
     Ok(())
 }
 
-fn settle_agent(status: &mut IncidentStatus, role: Role, state: AgentState, message: &str) {
+/// How an agent ended, in the status.
+pub(super) fn settle_agent(status: &mut IncidentStatus, role: Role, state: AgentState, message: &str) {
     let evidence = status.evidence.iter().filter(|e| e.agent == role).count();
     for agent in status.agents.iter_mut().filter(|a| a.role == role) {
         agent.state = state;

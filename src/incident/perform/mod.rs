@@ -4,6 +4,7 @@
 //! Nothing here touches a workload: the operator only makes Jobs, ConfigMaps and approvals of its own. Called by `reconcile`.
 
 mod approval;
+mod consult;
 mod diagnose;
 mod end;
 mod execute;

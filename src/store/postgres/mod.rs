@@ -3,10 +3,12 @@
 //! The schema is looked at before the first use and again whenever it turns out to be another; until it is right nothing is written.
 //! Called through `AuditSink`.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use firewatch_core::agents::model::budget::{Amount, Scope, Settled};
 use firewatch_core::api::status::OutboxEntry;
 use firewatch_core::report::{ApprovalRow, AuditRow, CommandRow, IncidentMeta, MessageRow, Story};
 use firewatch_core::sandbox::evidence::Evidence;
@@ -14,12 +16,13 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::{AuditSink, Stored, schema};
+use super::{AuditSink, ModelCallRow, Reservation, Reserved, Stored, schema};
 
 mod approvals;
 mod audit_logs;
 mod read;
 mod rows;
+mod spend;
 mod write;
 
 pub(super) use write::check_entry;
@@ -153,6 +156,23 @@ impl AuditSink for PostgresSink {
 
     fn damaged_evidence<'a>(&'a self, incident_uid: &'a str) -> Stored<'a, Vec<String>> {
         Box::pin(self.bounded(read::damaged_evidence(&self.pool, incident_uid)))
+    }
+
+    fn reserve_call<'a>(&'a self, of: &'a Reservation, limits: &'a BTreeMap<Scope, Amount>) -> Stored<'a, Reserved> {
+        Box::pin(self.bounded(spend::reserve_call(&self.pool, of, limits)))
+    }
+
+    fn settle_call<'a>(
+        &'a self,
+        of: &'a Reservation,
+        spent: Amount,
+        limits: &'a BTreeMap<Scope, Amount>,
+    ) -> Stored<'a, Settled> {
+        Box::pin(self.bounded(spend::settle_call(&self.pool, of, spent, limits)))
+    }
+
+    fn store_model_call<'a>(&'a self, incident_uid: &'a str, row: &'a ModelCallRow) -> Stored<'a, ()> {
+        Box::pin(self.bounded(spend::model_call(&self.pool, incident_uid, row)))
     }
 
     fn ping(&self) -> Stored<'_, ()> {

@@ -1,6 +1,7 @@
 //! The Incident Commander: triage, routing, the consolidated diagnosis, and the review of the plan. Runs no command; its review
 //! comes before a person's decision and never replaces it. Called by the operator's loop.
 
+use super::model::consensus;
 use super::run::AgentReport;
 use crate::api::incident::IncidentSpec;
 use crate::api::status::{PlanStatus, Review, Triage, Verdict as ReviewVerdict};
@@ -236,5 +237,6 @@ pub fn consolidate(reports: &[AgentReport], case: &CaseFile) -> Diagnosis {
             diagnosis.findings.push(kept);
         }
     }
+    consensus::apply(&mut diagnosis, reports);
     diagnosis
 }

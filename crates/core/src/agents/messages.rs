@@ -1,6 +1,7 @@
 //! What the agents tell each other at each step, in words for the record. Every message of every agent is recorded; nothing
 //! reads them back to decide anything. Called by the operator's `perform`.
 
+use super::model::Opinion;
 use super::{AgentMessage, MessageKind};
 use crate::api::Role;
 use crate::api::status::{PlanStatus, Review, Triage};
@@ -38,6 +39,51 @@ pub fn request(role: Role, commands: &[Command]) -> Vec<AgentMessage> {
         MessageKind::Request,
         format!("asks for {}", lanes.join(", ")),
     )]
+}
+
+/// An agent says what its model adds, and what of that was not believed.
+pub fn opinion(role: Role, opinion: &Opinion) -> Vec<AgentMessage> {
+    let first = opinion.fault.as_ref().map_or_else(
+        || {
+            let cause = opinion.hypothesis.as_ref().map_or_else(
+                || "sees no cause of its own".to_owned(),
+                |claim| {
+                    format!(
+                        "suspects {}: {} ({})",
+                        claim.object,
+                        claim.text,
+                        claim.evidence.join(", ")
+                    )
+                },
+            );
+            format!(
+                "the model {cause}; bears out {}, speaks against {}, adds {}; {} of its claims were not believed",
+                opinion.confirms.len(),
+                opinion.refutes.len(),
+                opinion.findings.len(),
+                opinion.refused.len()
+            )
+        },
+        |fault| format!("by rules alone: {fault}"),
+    );
+    let finding = |text: String| message(role, Role::Commander, MessageKind::Finding, text);
+    let mut said = vec![message(role, Role::Commander, MessageKind::Report, first)];
+    said.extend(opinion.findings.iter().map(|claim| {
+        finding(format!(
+            "the model adds of {}: {} ({})",
+            claim.object,
+            claim.text,
+            claim.evidence.join(", ")
+        ))
+    }));
+    said.extend(
+        opinion
+            .unknowns
+            .iter()
+            .map(|text| finding(format!("unknown, by the model: {text}"))),
+    );
+    said.extend(opinion.suspicious.iter().chain(&opinion.refused).cloned().map(finding));
+    said
 }
 
 /// The Commander says what both reports come to.

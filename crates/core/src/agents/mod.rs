@@ -5,6 +5,7 @@ pub mod code_analyst;
 pub mod commander;
 pub mod investigation;
 pub mod messages;
+pub mod model;
 pub mod remediation_planner;
 pub mod run;
 pub mod sre_investigator;

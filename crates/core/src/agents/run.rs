@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display};
 
+use super::model::Opinion;
 use super::{code_analyst, sre_investigator};
 use crate::api::Role;
 use crate::api::status::Engine;
@@ -56,6 +57,9 @@ pub struct AgentReport {
     pub messages: Vec<AgentMessage>,
     /// In one sentence.
     pub summary: String,
+    /// What its model adds, as far as it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opinion: Option<Box<Opinion>>,
 }
 
 /// What a message is.
@@ -142,7 +146,8 @@ impl AgentRun {
         });
     }
 
-    fn report(&mut self, case: &CaseFile) -> AgentReport {
+    /// What it concludes from the case as it is.
+    pub(super) fn report(&mut self, case: &CaseFile) -> AgentReport {
         let findings = diagnosis::findings_of(case, self.role);
         for finding in findings.iter().take(8) {
             let text = format!(
@@ -168,6 +173,7 @@ impl AgentRun {
             findings,
             messages: self.messages.clone(),
             summary: clip(&summary, 1000),
+            opinion: None,
         }
     }
 }

@@ -18,6 +18,8 @@ pub const VERIFIED: &str = "Verified";
 pub const AUDIT_PERSISTED: &str = "AuditPersisted";
 /// The admission policies that guard approvals are installed and unchanged.
 pub const APPROVAL_GUARD: &str = "ApprovalGuard";
+/// Present only where an agent asked a model: True when every consultation ended with an answer.
+pub const MODEL_CONSULTED: &str = "ModelConsulted";
 /// Present and True only when something keeps the incident from going on.
 pub const STALLED: &str = "Stalled";
 /// No alert that made this incident fires any more. Absent where no alert did.

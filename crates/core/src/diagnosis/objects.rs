@@ -108,6 +108,14 @@ macro_rules! objects {
                 }
             }
 
+            /// As JSON again.
+            pub fn to_value(&self) -> Value {
+                match self {
+                    $(Self::$kind(object) => serde_json::to_value(object).unwrap_or_default(),)*
+                    Self::Unknown { value, .. } => (**value).clone(),
+                }
+            }
+
             /// Its metadata, where it is known.
             pub fn metadata(&self) -> Option<&ObjectMeta> {
                 match self {

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::reason::Reason;
 use super::transition::whole_second;
 use crate::api::conditions as types;
-use crate::api::status::{AgentState, AlertsStatus, ExecutionState, IncidentStatus};
+use crate::api::status::{AgentState, AlertsStatus, Engine, ExecutionState, IncidentStatus};
 use crate::api::{ApprovalState, Outcome, Phase};
 use crate::sandbox::evidence::Stage;
 use crate::text::clip;
@@ -171,6 +171,7 @@ fn wanted(s: &IncidentStatus, facts: &Facts) -> Vec<Wanted> {
         succeeded(s),
     ];
     all.extend(s.alerts.as_ref().map(alert_resolved));
+    all.extend(model_consulted(s));
     if let (Some((reason, message)), false) = (&facts.stalled, over) {
         all.push(is(types::STALLED, TRUE, reason, message.clone()));
     }
@@ -194,6 +195,26 @@ fn alert_resolved(alerts: &AlertsStatus) -> Wanted {
             "not every alert of the group was sent",
         ),
     }
+}
+
+/// Only where a model was asked: without one, nothing of an incident differs.
+fn model_consulted(s: &IncidentStatus) -> Option<Wanted> {
+    let usage = s.usage.as_ref().filter(|usage| usage.model_calls > 0)?;
+    let spent = format!("{} calls, {} USD", usage.model_calls, usage.cost_usd);
+    let alone = s
+        .agents
+        .iter()
+        .filter(|agent| agent.engine == Engine::Model)
+        .find_map(|agent| agent.message.as_ref().filter(|text| text.starts_with("by rules alone")));
+    Some(match alone {
+        Some(text) => is(
+            types::MODEL_CONSULTED,
+            FALSE,
+            Reason::ModelUnavailable,
+            format!("{spent}; {text}"),
+        ),
+        None => is(types::MODEL_CONSULTED, TRUE, Reason::ModelAnswered, spent),
+    })
 }
 
 fn investigated(s: &IncidentStatus) -> Option<Wanted> {

@@ -18,6 +18,8 @@ pub enum Reason {
     EvidenceCollected,
     AgentReported,
     AgentFailed,
+    ModelAnswered,
+    ModelUnavailable,
     RootCauseFound,
     Healthy,
     Unexplained,

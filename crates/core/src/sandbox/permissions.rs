@@ -23,6 +23,9 @@ pub struct Permissions {
     /// Kinds that it may read.
     #[serde(default)]
     pub resources: Vec<Resource>,
+    /// What it is told where it works with a model.
+    #[serde(default)]
+    pub model: Option<crate::agents::model::prompt::Prompt>,
 }
 
 struct All {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// How names of secrets end, letters and digits alone.
-const SECRETS: [&str; 20] = [
+const SECRETS: [&str; 25] = [
     "password",
     "passwd",
     "passphrase",
@@ -27,6 +27,11 @@ const SECRETS: [&str; 20] = [
     "credentials",
     "connectionstring",
     "webhookurl",
+    "secretkeybase",
+    "licensekey",
+    "storagekey",
+    "apptoken",
+    "clientkey",
 ];
 
 /// Names that hold a secret now and then: there the value must look like one.
@@ -42,11 +47,12 @@ const LIKELY: [&str; 8] = [
 ];
 
 /// Names of digests of secrets, and of where a secret is found.
-const NEVER: [&str; 6] = [
+const NEVER: [&str; 7] = [
     "checksum",
     "digest",
     "hash",
     "fingerprint",
+    "publickey",
     "imagepullsecret",
     "pullsecret",
 ];
@@ -100,12 +106,23 @@ pub(super) fn judge(name: &str, value: &str) -> Option<&'static str> {
         let names_an_object = plain == "secret" && matches(&OBJECT_NAME, value);
         return (!names_an_object).then_some("value");
     }
-    (LIKELY.iter().any(|word| plain.ends_with(word)) && is_random(value)).then_some("high-entropy")
+    let value = value.strip_prefix("base64:").unwrap_or(value);
+    let likely = LIKELY.iter().any(|word| plain.ends_with(word));
+    // A key is written in hexadecimal more often than not; a digest has another name.
+    let hex_key = plain.len() > 3 && plain.ends_with("key") && is_hex_key(value);
+    (likely && (is_random(value) || hex_key)).then_some("high-entropy")
+}
+
+/// 128 bits or more, in hexadecimal.
+fn is_hex_key(value: &str) -> bool {
+    matches!(value.len(), 32 | 40 | 48 | 64 | 128)
+        && value.chars().all(|c| c.is_ascii_hexdigit())
+        && entropy(value) >= 3.0
 }
 
 /// Whether a value looks drawn at random: long, mixed, unlike a word, a digest, a commit or a uid.
 pub(super) fn is_random(value: &str) -> bool {
-    let token = |c: char| c.is_ascii_alphanumeric() || "+/=_-.~".contains(c);
+    let token = |c: char| c.is_ascii_alphanumeric() || "+/=_-.~%".contains(c);
     let has = |test: fn(char) -> bool| value.chars().any(test);
     if value.len() < 20 || value.len() > 4096 || !value.chars().all(token) {
         return false;

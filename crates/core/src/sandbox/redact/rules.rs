@@ -47,6 +47,13 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
         format("google-token", 0, r"\bya29\.[A-Za-z0-9_-]{20,}"),
         format("npm-token", 0, r"\bnpm_[A-Za-z0-9]{36}"),
         format("sendgrid-key", 0, r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"),
+        // Prefixes that their issuers publish so that scanners know them.
+        format(
+            "token",
+            0,
+            r"\b(?:dop_v1_[a-f0-9]{64}|shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}|pypi-[A-Za-z0-9_-]{50,}|dckr_pat_[A-Za-z0-9_-]{20,}|hf_[A-Za-z0-9]{30,}|dapi[a-f0-9]{32}|gl(?:sa|c)_[A-Za-z0-9+/=_]{32,}|lin_api_[A-Za-z0-9]{32,}|ATATT3[A-Za-z0-9_=-]{50,}|sq0(?:atp|csp)-[A-Za-z0-9_-]{22,}|key-[a-f0-9]{32}|SK[a-f0-9]{32}|EAAC[A-Za-z0-9]{40,}|tskey-[A-Za-z0-9-]{20,})",
+        ),
+        format("bot-token", 0, r"\b\d{8,10}:[A-Za-z0-9_-]{35}\b"),
         format("vault-token", 0, r"\bhv[sbr]\.[A-Za-z0-9_-]{20,}"),
         format("model-key", 0, r"\bsk-[A-Za-z0-9_-]{20,}").map(|f| Format { random: true, ..f }),
         format("url-credentials", 1, r#"\b[a-zA-Z][a-zA-Z0-9+.-]{1,24}://[^\s/:@"'<>]*:([^\s/@"'<>]+)@"#),
@@ -56,6 +63,19 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
             1,
             r#"\b(?:postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|rediss?|amqps?)://[^\s/:@"'<>]*:([^\s"'<>]+)@[\w.-]+"#,
         ),
+        // Programs that take a password as an argument, each in its own way.
+        format("argument", 1, r"\b(?:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump)\b[^\n|;]*?\s-p([^\s'\x22]+)"),
+        format("argument", 1, r"\b(?:sshpass|docker login[^\n|;]*?|podman login[^\n|;]*?)\s-p[ \t=]*([^\s'\x22-][^\s'\x22]*)"),
+        format("argument", 1, r"\bredis-cli\b[^\n|;]*?\s-a[ \t]+([^\s'\x22-][^\s'\x22]*)"),
+        format("argument", 1, r"\bcurl\b[^\n|;]*?\s(?:-u|--user)[ \t=]+['\x22]?[^\s:'\x22]+:([^\s'\x22]+)"),
+        // .netrc, .pgpass
+        format("netrc", 1, r"(?i)\blogin\s+\S+\s+password\s+(\S+)"),
+        format("pgpass", 1, r"(?m)^[\w.*-]+:(?:\d{4,5}|\*):[\w*-]+:[\w*-]+:(\S+)$"),
+        // `wrong password "…"` in a sentence.
+        format("quoted", 1, r#"(?i)\b(?:password|passphrase|passwd)\s+(?:is\s+)?["'`]([^"'`\s]{4,})["'`]"#),
+        // `password for role shop is …`: with a digit in it, since `password is required` is no secret.
+        format("sentence", 1, r"(?i)\b(?:password|passphrase)\b(?: for [^\n:=]{1,40}?)? is ([^\s,;]{3,}\d[^\s,;]*|\d[^\s,;]{5,})"),
+        format("url-credentials", 1, r"\bjdbc:oracle:[a-z]+:[^\s/@]+/([^\s@]+)@"),
         format("authorization", 1, r"(?i)\bauthorization\b\W{1,8}(?:bearer|basic|token|digest)\s+([A-Za-z0-9+/=._~-]{6,})"),
         format("bearer", 1, r"(?i)\bbearer\s+([A-Za-z0-9+/=._~-]{16,})").map(|f| Format { random: true, ..f }),
         format("basic", 1, r"(?i)\bbasic\s+([A-Za-z0-9+/]{12,}={0,2})").map(|f| Format { random: true, ..f }),
@@ -67,7 +87,7 @@ static FORMATS: LazyLock<Vec<Format>> = LazyLock::new(|| {
 
 /// How many formats there must be.
 #[cfg(test)]
-pub(super) const FORMATS_EXPECTED: usize = 21;
+pub(super) const FORMATS_EXPECTED: usize = 32;
 
 /// How many formats, and forms of assignment, are well-formed.
 #[cfg(test)]
@@ -84,9 +104,13 @@ static ASSIGNMENTS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         //   value: …
         r#"(?m)\bname:[ \t]*["']?([A-Za-z0-9_.-]+)["']?[ \t]*\n(?:\S{20,35}Z )?[ \t]*value:[ \t]*(?:"([^"\n]+)"|'([^'\n]+)'|([^\s"'\n][^\n]*))"#,
         // --db-password …
-        r#"--([a-zA-Z-]*(?:password|token|secret|key))[ \t]+(?:"([^"\n]+)"|'([^'\n]+)'|([^\s"'-][^\s"']{2,}))"#,
+        r#"--([a-zA-Z-]*(?:password|token|secret|key))(?:[ \t]+|["']?[ \t]*,[ \t]*)(?:"([^"\n]+)"|'([^'\n]+)'|([^\s"',\]-][^\s"',\]]{2,}))"#,
+        // <add key="ApiKey" value="…"/>
+        r#"(?i)\b(?:key|name)=["']([a-z0-9_.:-]+)["']\s+value=["']([^"'\n]+)["']"#,
+        // <password>…</password>
+        r"(?i)<([a-z0-9_.-]*(?:password|passwd|passphrase|secret|token|api-?key))>([^<\s]+)</",
         // password=…, "api_key": "…", token => …
-        r#"(?i)([a-z0-9_.-]*(?:password|passwd|pwd|pass|passphrase|secret|token|key|credentials?|string|webhook_?url|auth|session(?:_?id)?|cookie|sig|signature)[0-9]*)\\?["']?(?:[ \t]*=>?|[ \t]*:)[ \t]*(?:\\"([^"\\]+)|"((?:[^"\\]|\\.)+)|'([^'\n]+)|([^\s"',;&\\)\]}]{3,}))"#,
+        r#"(?i)([a-z0-9_.-]*(?:password|passwd|pwd|pass|passphrase|secret|secret_key_base|token|key|credentials?|string|webhook_?url|auth|session(?:_?id)?|cookie|sig|signature)[0-9]*)\\?["']?\]?(?:[ \t]*=>?|[ \t]*:)[ \t]*(?:!!?\w+[ \t]+)?(?:\\"([^"\\]+)|"((?:[^"\\]|\\.)+)|'([^'\n]+)|([^\s"',;&\\)\]}]{3,}))"#,
     ]
     .into_iter()
     .filter_map(|pattern| Regex::new(pattern).ok())

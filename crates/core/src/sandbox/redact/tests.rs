@@ -5,7 +5,7 @@ use super::{names, redact, rules};
 
 #[test]
 fn every_pattern_is_well_formed() {
-    assert_eq!(rules::well_formed(), (rules::FORMATS_EXPECTED, 4));
+    assert_eq!(rules::well_formed(), (rules::FORMATS_EXPECTED, 6));
     assert!(names::patterns_compile());
 }
 
