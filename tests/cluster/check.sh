@@ -29,11 +29,9 @@ helm=$TOOLS_DIR/helm
 [ -x "$helm" ] || helm=$(command -v helm) || true
 if [ -n "$helm" ]; then
   "$helm" lint --strict --quiet charts/firewatch --set audit.mode=file
-  # shellcheck source=tests/cluster/lib/promtool.sh
-  . "$CLUSTER_SOURCE/lib/promtool.sh"
-  promtool=$(find_promtool)
-  [ -n "$promtool" ] || say "promtool is not there: the alerts are not made to fire (tests/cluster/prepare fetches it)"
-  FIREWATCH_HELM=$helm FIREWATCH_PROMTOOL=${promtool:-promtool} cargo test --quiet --locked -p firewatch --test component_chart
+  promtool=$(command -v promtool) || promtool=$MONITORING_DIR/promtool
+  [ -x "$promtool" ] || say "promtool is not there: the alerts are not made to fire (tests/cluster/prepare fetches it)"
+  FIREWATCH_HELM=$helm FIREWATCH_PROMTOOL=$promtool cargo test --quiet --locked -p firewatch --test component_chart
 else
   say "helm is neither built nor installed: the chart is not checked (tests/cluster/prepare builds it)"
 fi

@@ -11,7 +11,8 @@ CLUSTER_DIR=$(realpath -m "${CLUSTER_DIR:-$REPOSITORY/target/cluster}")
 FIREWATCH_CACHE=${FIREWATCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/firewatch}
 # Prometheus and Alertmanager for the tests, where the machine has none of its own.
 # shellcheck disable=SC2034 # read by prepare and env.sh
-MONITORING_DIR=$FIREWATCH_CACHE/monitoring
+# The number changes with what is taken out of the packages.
+MONITORING_DIR=$FIREWATCH_CACHE/monitoring-2
 
 # A name of its own per state directory, so that the clusters of two clones never meet. It becomes the name of the
 # network namespace, the links (15 characters at most, "cni-" in front), the cgroup and the node.

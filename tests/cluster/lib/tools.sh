@@ -60,10 +60,10 @@ download_monitoring() {
     || fail "apt-get download prometheus prometheus-alertmanager failed; run it by hand to see why"
   for package in "$directory"/*.deb; do
     dpkg-deb --fsys-tarfile "$package" | tar -x -C "$directory" --wildcards --no-anchored --transform 's#.*/##' \
-      'bin/prometheus' 'bin/prometheus-alertmanager' 'share/prometheus/alertmanager/*.tmpl' 2>/dev/null || true
+      'bin/prometheus' 'bin/promtool' 'bin/prometheus-alertmanager' 'share/prometheus/alertmanager/*.tmpl' 2>/dev/null || true
     rm "$package"
   done
-  for package in prometheus prometheus-alertmanager default.tmpl; do
+  for package in prometheus promtool prometheus-alertmanager default.tmpl; do
     [ -s "$directory/$package" ] || fail "Debian's packages of prometheus and prometheus-alertmanager hold no $package"
   done
   # Complete or absent, as build_tools.
