@@ -30,7 +30,9 @@ if [ -n "${DATABASE_URL:-}" ]; then
   say ""
   say "The record, from Postgres alone:"
   programs=$(find /usr/lib/postgresql -maxdepth 2 -name bin -type d 2>/dev/null | sort -V | tail -n 1)
-  "$programs/psql" "$DATABASE_URL" -X -x -c 'SELECT * FROM audit_logs ORDER BY 1 DESC LIMIT 1' || true
+  "$programs/psql" "$DATABASE_URL" -X -x -c "SELECT created_at, name, namespace, severity, phase, outcome, root_cause, root_cause_category,
+    execution_status, jsonb_array_length(sandbox_commands) AS sandbox_commands, total_tokens, cost_usd, duration_ms, resolved,
+    human_intervention, sequence, last_hash FROM audit_logs WHERE namespace = 'demo' ORDER BY created_at DESC LIMIT 1" || true
 fi
 cat >&2 <<TEXT
 
