@@ -78,6 +78,16 @@ async fn accounts(
     Ok(accounts)
 }
 
+/// A transaction that no other of these runs beside.
+async fn alone(pool: &PgPool) -> Result<PgTransaction<'static>, StoreError> {
+    let mut tx = pool.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(LOCK)
+        .execute(&mut *tx)
+        .await?;
+    Ok(tx)
+}
+
 /// Reserves in all accounts or in none. The same call reserves once, however often it asks.
 pub(super) async fn reserve_call(
     pool: &PgPool,
@@ -85,11 +95,7 @@ pub(super) async fn reserve_call(
     limits: &BTreeMap<Scope, Amount>,
 ) -> Result<Reserved, StoreError> {
     let uid = uuid_of(&of.incident_uid)?;
-    let mut tx = pool.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(LOCK)
-        .execute(&mut *tx)
-        .await?;
+    let mut tx = alone(pool).await?;
     let known: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM model_spend WHERE call_id = $1)")
         .bind(&of.call_id)
         .fetch_one(&mut *tx)
@@ -125,11 +131,7 @@ pub(super) async fn settle_call(
     limits: &BTreeMap<Scope, Amount>,
 ) -> Result<Settled, StoreError> {
     let uid = uuid_of(&of.incident_uid)?;
-    let mut tx = pool.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(LOCK)
-        .execute(&mut *tx)
-        .await?;
+    let mut tx = alone(pool).await?;
     sqlx::query(
         "UPDATE model_spend SET spent_tokens = $2, spent_usd = $3::decimal, settled_at = now()
          WHERE call_id = $1 AND settled_at IS NULL",

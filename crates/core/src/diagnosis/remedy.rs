@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::environment::Variable;
 use crate::api::ObjectName;
 
 /// A value that evidence shows, and where it stands.
@@ -296,6 +297,26 @@ impl Remedy {
         match self {
             Self::FirstOf { remedies } => remedies.iter().flat_map(Self::ways).collect(),
             one => vec![one],
+        }
+    }
+
+    /// A variable of a container has a wrong value: where it comes from a ConfigMap it is put right there, else in the pod template.
+    pub fn wrong_value(at: ContainerRef, name: &str, variable: &Variable, to: Option<KnownValue>) -> Self {
+        let from = variable.value.clone().unwrap_or_default();
+        match &variable.from {
+            Some((map, key)) => Self::WrongConfigMapValue {
+                config_map: map.clone(),
+                key: key.clone(),
+                from,
+                to,
+                consumer: at,
+            },
+            None => Self::Env {
+                container: at,
+                name: name.to_owned(),
+                from: Some(from),
+                to,
+            },
         }
     }
 

@@ -5,6 +5,7 @@
 //! those are left alone. Exit code 137 is not called out of memory here: that is `memory`'s to show.
 
 use super::{KnownCause, View, claim, known};
+use crate::diagnosis::case_file::LogRecord;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended};
 use crate::diagnosis::finding::{Depth, Finding};
@@ -38,23 +39,14 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
     found
 }
 
-fn failing_logs<'v>(
-    view: &'v View<'_>,
-    workload: &'v Workload<'_>,
-) -> impl Iterator<Item = (usize, &'v crate::diagnosis::case_file::LogRecord)> {
-    view.facts
-        .case
-        .logs()
+fn failing_logs<'v>(view: &'v View<'_>, workload: &'v Workload<'_>) -> impl Iterator<Item = &'v LogRecord> {
+    view.logs
+        .positions(&workload.name)
         .iter()
-        .enumerate()
-        .filter(|(_, log)| !log.earlier)
-        .filter(move |(at, log)| {
-            view.facts
-                .workload(&log.pod)
-                .is_some_and(|owner| owner.name == workload.name)
-                && super::signatures::is_failing(workload, view, *at)
-        })
-        .filter(move |(_, log)| {
+        .filter_map(|at| Some((*at, view.facts.case.logs().get(*at)?)))
+        .filter(|(at, log)| !log.earlier && super::signatures::is_failing(workload, view, *at))
+        .map(|(_, log)| log)
+        .filter(|log| {
             workload
                 .pods
                 .iter()
@@ -66,7 +58,7 @@ fn failing_logs<'v>(
 
 fn trace(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
     let told: Vec<_> = failing_logs(view, workload)
-        .filter_map(|(_, log)| Some((log, logs::last_trace(log)?)))
+        .filter_map(|log| Some((log, logs::last_trace(log)?)))
         .filter(|(_, trace)| trace.lines_after <= 25)
         .collect();
     let (log, trace) = told
@@ -103,7 +95,7 @@ const VERY_LAST: usize = 3;
 /// The last line that a crashing program marks as an error. Among its very last words it is why the program ended; before them it is
 /// no cause, but what a person would read first.
 fn last_words(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
-    let (log, at, line) = failing_logs(view, workload).find_map(|(_, log)| {
+    let (log, at, line) = failing_logs(view, workload).find_map(|log| {
         let (at, line) = log
             .lines
             .iter()

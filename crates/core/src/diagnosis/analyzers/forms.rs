@@ -36,13 +36,7 @@ pub(super) const CAUSES: &[KnownCause] = &[known(
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (at, log) in view.facts.case.logs().iter().enumerate() {
-        let Some(workload) = view.facts.workload(&log.pod) else {
-            continue;
-        };
-        if !super::signatures::is_failing(workload, view, at) {
-            continue;
-        }
+    for (log, workload) in super::signatures::failing_logs(view) {
         let told =
             log.lines.iter().rev().take(LAST).find(|line| {
                 line.text.len() <= 4000 && PARSES.as_ref().is_some_and(|regex| regex.is_match(&line.text))

@@ -38,12 +38,8 @@ pub(super) const CAUSES: &[KnownCause] = &[known(
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (at, log) in view.facts.case.logs().iter().enumerate() {
-        let Some(workload) = view.facts.workload(&log.pod) else {
-            continue;
-        };
-        let linked = workload.pod_spec().and_then(|spec| spec.enable_service_links) != Some(false);
-        if !linked || !super::signatures::is_failing(workload, view, at) {
+    for (log, workload) in super::signatures::failing_logs(view) {
+        if workload.pod_spec().and_then(|spec| spec.enable_service_links) == Some(false) {
             continue;
         }
         let Some(container) = workload.container(&log.container) else {

@@ -110,7 +110,7 @@ fn padded(
                 bare != value && bare.split([':', '.']).next() == Some(service.name.as_str())
             })
         })?;
-        let value = variable.value.clone()?;
+        let value = variable.value.as_deref()?;
         let to = Some(KnownValue {
             value: value.trim().to_owned(),
             source: service.to_string(),
@@ -120,28 +120,9 @@ fn padded(
             workload: caller.name.clone(),
             container: container.name.clone(),
         };
-        let (object, place, remedy) = match &variable.from {
-            Some((map, map_key)) => (
-                map.clone(),
-                format!("key {map_key} of {map}"),
-                Remedy::WrongConfigMapValue {
-                    config_map: map.clone(),
-                    key: map_key.clone(),
-                    from: value.clone(),
-                    to,
-                    consumer: at,
-                },
-            ),
-            None => (
-                caller.name.clone(),
-                format!("environment variable {key}"),
-                Remedy::Env {
-                    container: at,
-                    name: key.clone(),
-                    from: Some(value.clone()),
-                    to,
-                },
-            ),
+        let (object, place) = match &variable.from {
+            Some((map, map_key)) => (map.clone(), format!("key {map_key} of {map}")),
+            None => (caller.name.clone(), format!("environment variable {key}")),
         };
         let shown = view.facts.case.entry(&object).map(|entry| entry.evidence.as_str());
         let affects = (object != caller.name).then(|| caller.name.clone());
@@ -155,7 +136,7 @@ fn padded(
                 .cites([evidence, caller.evidence, entry.evidence.as_str()].into_iter().chain(shown))
                 .affects(affects)
                 .since(group.first)
-                .remedy(remedy)
+                .remedy(Remedy::wrong_value(at, key, variable, to))
                 .done(),
         )
     })

@@ -5,6 +5,7 @@
 //! runs. Looks alike: handled errors and retries of a program that does its work; those are left alone.
 
 use super::{KnownCause, View, claim, known, merge};
+use crate::diagnosis::case_file::LogRecord;
 use crate::diagnosis::confidence::Basis;
 use crate::diagnosis::facts::{PodFacts, Workload, ended, waiting};
 use crate::diagnosis::finding::{Depth, Finding};
@@ -445,6 +446,18 @@ pub(super) fn counts(view: &View<'_>, workload: &Workload<'_>, at: usize, group:
             Signature::Deadlock | Signature::OutOfMemory | Signature::Stalled
         );
     silent || (group.ongoing && group.count >= 2 && (group.share >= 2 || group.count >= 30) && !group.retried)
+}
+
+/// The logs of containers that do not do their work now: each with the workload whose it is.
+pub(super) fn failing_logs<'v>(view: &'v View<'_>) -> impl Iterator<Item = (&'v LogRecord, &'v Workload<'v>)> {
+    view.facts
+        .case
+        .logs()
+        .iter()
+        .enumerate()
+        .filter_map(|(at, log)| Some((at, log, view.facts.workload(&log.pod)?)))
+        .filter(|(at, _, workload)| is_failing(workload, view, *at))
+        .map(|(_, log, workload)| (log, workload))
 }
 
 /// Whether the container of that log does not do its work now.

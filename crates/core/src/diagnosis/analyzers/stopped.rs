@@ -113,20 +113,9 @@ fn thread(workload: &Workload<'_>, log: &LogRecord) -> Option<Finding> {
     {
         return None;
     }
-    let of_start = logs::read(&LogRecord {
-        lines: vec![crate::diagnosis::case_file::LogLine {
-            at: None,
-            text: error.clone(),
-        }],
-        pod: log.pod.clone(),
-        container: log.container.clone(),
-        evidence: log.evidence.clone(),
-        ..*log
-    })
-    .iter()
-    .any(|group| {
+    let of_start = logs::signature(&error).is_some_and(|signature| {
         matches!(
-            group.signature,
+            signature,
             Signature::Refused | Signature::TimedOut | Signature::Dns | Signature::Reset
         )
     });

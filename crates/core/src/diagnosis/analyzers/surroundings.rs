@@ -146,13 +146,7 @@ static SCRIPT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(/[\w./-]
 /// Claims of this domain.
 pub fn analyze(view: &View<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (at, log) in view.facts.case.logs().iter().enumerate() {
-        let Some(workload) = view.facts.workload(&log.pod) else {
-            continue;
-        };
-        if !super::signatures::is_failing(workload, view, at) {
-            continue;
-        }
+    for (log, workload) in super::signatures::failing_logs(view) {
         let last = log
             .lines
             .iter()

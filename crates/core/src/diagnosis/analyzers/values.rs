@@ -65,13 +65,7 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
             }
         }
     }
-    for (at, log) in view.facts.case.logs().iter().enumerate() {
-        let Some(workload) = view.facts.workload(&log.pod) else {
-            continue;
-        };
-        if !super::signatures::is_failing(workload, view, at) {
-            continue;
-        }
+    for (log, workload) in super::signatures::failing_logs(view) {
         let Some(container) = workload.container(&log.container) else {
             continue;
         };
@@ -174,23 +168,12 @@ fn invalid(
     let source = better.as_ref().map_or(String::new(), |known| {
         format!("; {} has {:?}", known.source, clip(&known.value, 80))
     });
-    let remedy = match &variable.from {
-        _ if hidden => Remedy::Manual {
+    let remedy = if hidden {
+        Remedy::Manual {
             instruction: format!("correct the value of {name}"),
-        },
-        Some((map, key)) => Remedy::WrongConfigMapValue {
-            config_map: map.clone(),
-            key: key.clone(),
-            from: value.to_owned(),
-            to: better,
-            consumer: at,
-        },
-        None => Remedy::Env {
-            container: at,
-            name: name.to_owned(),
-            from: Some(value.to_owned()),
-            to: better,
-        },
+        }
+    } else {
+        Remedy::wrong_value(at, name, variable, better)
     };
     claim("InvalidSetting", &object, Depth::Fault, Basis::Logged, 2)
         .says(format!(

@@ -97,21 +97,7 @@ pub(super) fn wrong_host(
             workload: workload.name.clone(),
             container: container.to_owned(),
         };
-        match &variable.from {
-            Some((map, map_key)) => Remedy::WrongConfigMapValue {
-                config_map: map.clone(),
-                key: map_key.clone(),
-                from,
-                to,
-                consumer: at,
-            },
-            None => Remedy::Env {
-                container: at,
-                name: key.clone(),
-                from: Some(from),
-                to,
-            },
-        }
+        Remedy::wrong_value(at, key, variable, to)
     });
     claim(
         "WrongHostname",

@@ -56,21 +56,7 @@ pub(super) fn wrong_port(
             }),
             _ => None,
         };
-        match &variable.from {
-            Some((map, map_key)) => Remedy::WrongConfigMapValue {
-                config_map: map.clone(),
-                key: map_key.clone(),
-                from,
-                to,
-                consumer: at,
-            },
-            None => Remedy::Env {
-                container: at,
-                name: key.clone(),
-                from: Some(from),
-                to,
-            },
-        }
+        Remedy::wrong_value(at, key, variable, to)
     });
     let place = variable.map_or(String::new(), |(key, _)| format!(" (environment variable {key})"));
     let shown = ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -101,11 +101,11 @@ fn steady_answers(
         .path
         .as_deref()
         .filter(|path| path.len() > 1)?;
-    let log = view
+    let (log, times) = view
         .facts
         .logs(pod.name, &container.name)
-        .find(|log| answers::times_of(log, path).len() > 1)?;
-    let times = answers::times_of(log, path);
+        .map(|log| (log, answers::times_of(log, path)))
+        .find(|(_, times)| times.len() > 1)?;
     let (least, most) = (*times.iter().min()?, *times.iter().max()?);
     let late = least > u64::try_from(timeout).ok()?.saturating_mul(1000);
     (late && most <= least.saturating_mul(2) && most <= LONGEST_ANSWER_MILLIS).then(|| SteadyAnswers {
