@@ -23,6 +23,38 @@ fn a_deploy_in_progress_is_left_alone() {
     assert_eq!(diagnosis.findings, [], "{pod}");
 }
 
+/// A pod of the next revision, made at that time, asked by its readiness probe before it listens.
+fn surge(app: App, made: &str, ready_pods: bool) -> Case {
+    const REFUSED: &str = "Readiness probe failed: Get \"http://10.244.0.9:8080/healthz\": dial tcp 10.244.0.9:8080: connect: connection refused";
+    let mut app = app.container(json!({"readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}}}));
+    app.ready = ready_pods;
+    let spec = app.pod_spec.clone();
+    let labels = app.labels.clone();
+    app.alone()
+        .with(json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "store-6d4b9-n3w1t", "namespace": "market", "labels": labels, "creationTimestamp": made,
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "store-6d4b9", "uid": "r-store", "controller": true}]},
+            "spec": spec, "status": {"phase": "Running", "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}],
+                "containerStatuses": [{"name": "app", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "started": true,
+                    "state": {"running": {"startedAt": made}}}]}}))
+        .warning("Pod", "store-6d4b9-n3w1t", "Unhealthy", REFUSED)
+}
+
+#[test]
+fn a_new_pod_that_does_not_listen_yet_beside_enough_that_serve_is_a_deploy_in_progress() {
+    const JUST_NOW: &str = "2026-05-04T09:59:55Z";
+    surge(App::new("store"), JUST_NOW, true).healthy("Deployment", "store");
+    // The same words count where pods lack, and where the pod has had its time.
+    for (made, enough) in [(JUST_NOW, false), (EARLIER, true)] {
+        let diagnosis = surge(App::new("store"), made, enough).read("Deployment", "store");
+        assert!(
+            diagnosis.findings.iter().any(|finding| finding.category == "ProbeFails"),
+            "{made} {enough}: {:#?}",
+            diagnosis.findings
+        );
+    }
+}
+
 #[test]
 fn a_restart_of_long_ago_is_over() {
     let mut app = App::new("store");

@@ -85,7 +85,8 @@ fn not_ready(workload: &Workload<'_>, now: Timestamp) -> Option<Finding> {
     )
 }
 
-fn is_starting(pod: &PodFacts<'_>, now: Timestamp) -> bool {
+/// Whether a pod is so young, and so calm, that it may simply not have come up yet.
+pub(super) fn is_starting(pod: &PodFacts<'_>, now: Timestamp) -> bool {
     let young = pod
         .created()
         .is_some_and(|created| now.duration_since(created) < SignedDuration::from_secs(STARTING_SECS));

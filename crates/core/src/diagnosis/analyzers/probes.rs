@@ -118,6 +118,7 @@ fn judge(view: &View<'_>, workload: &Workload<'_>, kind: Probe) -> Option<Findin
         .flat_map(|pod| view.facts.events(pod.name).iter().map(move |event| (pod, *event)))
         .filter(|(_, event)| event.reason == "Unhealthy" && event.message.to_ascii_lowercase().starts_with(&prefix))
         .filter(|(pod, event)| still_counts(pod, kind) || cannot_be_asked(view, pod, event))
+        .filter(|(pod, event)| !comes_up_beside_enough(view, workload, pod, event))
         .max_by_key(|(_, event)| event.count)?;
     let container = workload
         .containers()
@@ -424,6 +425,16 @@ fn still_counts(pod: &PodFacts<'_>, kind: Probe) -> bool {
                 || !pod.is_ready()
         }
     }
+}
+
+/// A rollout's new pod, asked before it listens, while the workload has all the pods it wants: a deploy in progress. Where pods lack,
+/// the same words are a symptom that may lead to what the pod waits for.
+fn comes_up_beside_enough(view: &View<'_>, workload: &Workload<'_>, pod: &PodFacts<'_>, event: &EventRecord) -> bool {
+    let enough = workload
+        .desired
+        .and_then(|desired| usize::try_from(desired).ok())
+        .is_some_and(|desired| desired > 0 && workload.ready() >= desired);
+    enough && event.message.contains("connection refused") && super::pods::is_starting(pod, view.facts.case.now())
 }
 
 fn port_of(probe: &ProbeSpec) -> Option<(&'static str, &IntOrString)> {
