@@ -108,12 +108,9 @@ impl Case {
 
     fn read(&self, target: Option<(&str, &str)>) -> Diagnosis {
         let target = target.map(|(kind, name)| ObjectName::namespaced(kind, NS, name));
-        let diagnosis = diagnose(&CaseFile::from_evidence(
-            NS,
-            target,
-            NOW.parse().unwrap(),
-            &self.evidence(),
-        ));
+        let case = CaseFile::from_evidence(NS, target, NOW.parse().unwrap(), &self.evidence());
+        let diagnosis = diagnose(&case);
+        common::told::told("diagnosis", NS, &case, &diagnosis);
         for finding in &diagnosis.findings {
             assert!(is_documented(finding), "{} is in no table", finding.category);
         }

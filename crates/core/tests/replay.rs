@@ -14,6 +14,16 @@ fn replay(name: &str) -> Diagnosis {
 }
 
 #[test]
+fn what_is_told_of_every_recording_is_what_was_read_and_found_good() {
+    for name in names() {
+        let recording = recording(&name);
+        let case = common::case(&recording, &recording.evidence);
+        let diagnosis = read(&recording, &recording.evidence);
+        common::told::told_as("recordings", &name, &recording.header.namespace, &case, &diagnosis);
+    }
+}
+
+#[test]
 fn a_missing_key_is_named_with_the_neighbour_that_has_it() {
     let root = replay("crashloop").root_cause.unwrap();
     assert_eq!(root.finding.category, "MissingConfigMapKey");

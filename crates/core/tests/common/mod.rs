@@ -7,6 +7,8 @@
     reason = "each test program uses its own part of this"
 )]
 
+pub mod told;
+
 use std::path::{Path, PathBuf};
 
 use firewatch_core::api::{ActionTarget, Role};

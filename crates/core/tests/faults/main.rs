@@ -13,6 +13,8 @@
 mod blame;
 mod calls;
 mod changes;
+#[path = "../common/mod.rs"]
+mod common;
 mod load;
 mod logs;
 mod space;

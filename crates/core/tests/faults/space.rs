@@ -195,12 +195,10 @@ impl Space {
 }
 
 pub fn read(evidence: &[Evidence], kind: &str, name: &str) -> Diagnosis {
-    diagnose(&CaseFile::from_evidence(
-        NS,
-        Some(ObjectName::namespaced(kind, NS, name)),
-        now(),
-        evidence,
-    ))
+    let case = CaseFile::from_evidence(NS, Some(ObjectName::namespaced(kind, NS, name)), now(), evidence);
+    let diagnosis = diagnose(&case);
+    crate::common::told::told("faults", NS, &case, &diagnosis);
+    diagnosis
 }
 
 /// Lines of a program that does its work.

@@ -126,6 +126,7 @@ impl Case {
         let target = ObjectName::namespaced(kind, NS, name);
         let case = CaseFile::from_evidence(NS, Some(target), NOW.parse().unwrap(), &self.evidence());
         let diagnosis = diagnose(&case);
+        common::told::told("infrastructure", NS, &case, &diagnosis);
         for finding in &diagnosis.findings {
             let documented = finding.category == "ChangedByRollout"
                 || ALL

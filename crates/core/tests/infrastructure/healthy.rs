@@ -48,7 +48,10 @@ fn a_new_pod_that_does_not_listen_yet_beside_enough_that_serve_is_a_deploy_in_pr
     for (made, enough) in [(JUST_NOW, false), (EARLIER, true)] {
         let diagnosis = surge(App::new("store"), made, enough).read("Deployment", "store");
         assert!(
-            diagnosis.findings.iter().any(|finding| finding.category == "ProbeFails"),
+            diagnosis
+                .findings
+                .iter()
+                .any(|finding| finding.category == "ProbeFails"),
             "{made} {enough}: {:#?}",
             diagnosis.findings
         );
