@@ -402,6 +402,85 @@ fn a_value_too_large_for_an_approval_is_refused() {
 }
 
 #[test]
+fn the_longest_value_is_taken_and_one_character_more_is_not() {
+    let set = |length: usize| {
+        let change = Change::PatchConfigMapKey {
+            key: "k".into(),
+            parent_absent: false,
+            from: None,
+            to: Some("v".repeat(length)),
+        };
+        Action::new(target("v1", "ConfigMap"), change).map(|_| ())
+    };
+    assert_eq!(set(4096), Ok(()));
+    for length in [4097, 5000] {
+        assert_eq!(set(length), Err(ActionError::TooLarge), "{length}");
+    }
+}
+
+#[test]
+fn what_is_tried_first_is_the_very_command_that_is_run_then() {
+    for example in examples() {
+        let action = action(example);
+        let (tried, run) = (action.dry_run_argv(), action.argv());
+        assert_eq!(
+            tried.split_last(),
+            Some((&"--dry-run=server".to_owned(), run.as_slice()))
+        );
+    }
+}
+
+#[test]
+fn a_variable_stands_before_after_or_elsewhere() {
+    let set = |from: Option<&str>, to: Option<&str>| {
+        action((
+            target("apps/v1", "Deployment"),
+            Change::SetEnv {
+                container: container(),
+                name: "DB_HOST".into(),
+                place: if from.is_some() {
+                    EnvPlace::At(0)
+                } else {
+                    EnvPlace::Append {
+                        index: 0,
+                        generation: 3,
+                    }
+                },
+                from: from.map(Into::into),
+                to: to.map(Into::into),
+            },
+        ))
+    };
+    let object = |env: Value| {
+        let mut containers = vec![json!({"name": "other"}); usize::try_from(container().index).unwrap()];
+        containers.push(json!({"name": container().name, "env": env}));
+        json!({"metadata": {"uid": UID}, "spec": {"template": {"spec": {"containers": containers}}}})
+    };
+    let value = |value: &str| json!([{"name": "DB_HOST", "value": value}]);
+    for (from, to, env, stands) in [
+        (None, Some("b"), json!([]), Standing::AtFrom),
+        (Some("a"), Some("b"), json!([]), Standing::Elsewhere),
+        (Some("a"), None, json!([]), Standing::AtTo),
+        (Some("a"), Some("b"), value("a"), Standing::AtFrom),
+        (Some("a"), Some("b"), value("b"), Standing::AtTo),
+        (Some("a"), Some("b"), value("c"), Standing::Elsewhere),
+        (None, Some("b"), value("b"), Standing::AtTo),
+        (None, Some("b"), value("a"), Standing::Elsewhere),
+        (Some("a"), None, value("b"), Standing::Elsewhere),
+    ] {
+        assert_eq!(
+            set(from, to).standing(&object(env.clone()), None),
+            stands,
+            "{from:?} to {to:?}: {env}"
+        );
+    }
+    assert_eq!(
+        set(None, Some("b")).standing(&json!({"metadata": {"uid": UID}}), None),
+        Standing::Elsewhere
+    );
+}
+
+#[test]
 fn a_target_stands_before_after_or_elsewhere() {
     let one = action(examples().remove(2));
     let object = |uid: &str, replicas: i32| json!({"metadata": {"uid": uid}, "spec": {"replicas": replicas}});

@@ -146,6 +146,8 @@ mod tests {
             ("URL", "postgres://u:p@db/x"),
             ("KEY", "[REDACTED:aws]"),
             ("STRIPE_API_KEY", "x"),
+            ("FIRST", "-----BEGIN CERTIFICATE-----"),
+            ("SECOND", "sk_***"),
         ] {
             assert!(looks_secret(name, value), "{name}");
         }
@@ -153,6 +155,8 @@ mod tests {
             ("GATEWAY_URL", "http://gateway:8080/v1"),
             ("DB_URL", "postgres://orders@db:5432/orders"),
             ("MONKEY", "bar"),
+            ("LINK", "https://shop.example/a:b@c"),
+            ("PLAIN", "begin*end"),
         ] {
             assert!(!looks_secret(name, value), "{name}");
         }

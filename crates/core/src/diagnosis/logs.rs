@@ -371,6 +371,42 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn words_of_prose_are_no_settings() {
+        for name in ["GATEWAY_URL", "PORT", "S3", "db.pool.size", "retry_after", "P99"] {
+            let long = name.len() >= 3;
+            assert_eq!(looks_like_setting(name, "it is missing"), long, "{name}");
+        }
+        for name in [
+            "ERROR",
+            "HTTP",
+            "TLS",
+            "timeout",
+            "OK",
+            "Region",
+            "a..b",
+            "file.",
+            "end-",
+            "a.b.c.d.e.f.g.h",
+            "Us2",
+            "pool-size",
+        ] {
+            assert!(!looks_like_setting(name, "it is missing"), "{name}");
+        }
+        for (name, text, is_one) in [
+            ("timeout", "key \"timeout\" is missing", true),
+            ("region", "no 'region' was given", true),
+            ("pool-size", "set `pool-size`", true),
+            ("id", "no \"id\"", false),
+            ("timeout", "the \"timeout is over", false),
+            ("ERROR", "\"ERROR\" was logged", false),
+            ("file.", "\"file.\" is missing", false),
+            ("end-", "'end-' is missing", false),
+        ] {
+            assert_eq!(looks_like_setting(name, text), is_one, "{name}: {text}");
+        }
+    }
+
+    #[test]
     fn missing_settings_are_named_in_many_dialects() {
         for (line, name) in [
             ("KeyError: 'GATEWAY_URL'", "GATEWAY_URL"),

@@ -106,6 +106,12 @@ mod tests {
         ] {
             assert_eq!(distance(a, b), n, "{a} {b}");
         }
+        // The longest name that Kubernetes has, and one more.
+        let (longest, longer) = ("n".repeat(253), "n".repeat(254));
+        assert_eq!(distance(&longest, "n"), 252);
+        for (a, b) in [(longer.as_str(), "n"), ("n", longer.as_str())] {
+            assert_eq!(distance(a, b), usize::MAX);
+        }
     }
 
     #[test]
