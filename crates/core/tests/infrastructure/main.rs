@@ -10,6 +10,7 @@
     clippy::too_many_lines
 )]
 
+mod autoscaling;
 mod behind;
 mod case;
 #[path = "../common/mod.rs"]
@@ -17,8 +18,11 @@ mod common;
 mod configuration;
 mod healthy;
 mod incidents;
+mod jobs;
+mod lifecycle;
 mod network;
 mod pods;
 mod policy;
+mod programs;
 mod scheduling;
 mod storage;
