@@ -324,7 +324,7 @@ fn checks(kind: &str, objects: &[Value]) -> Vec<Check> {
     judge(&before, &found(None), &case(objects), None).checks
 }
 
-fn workload(kind: &str, spec: Value, status: Value) -> Value {
+fn workload(kind: &str, spec: Value, status: &Value) -> Value {
     let mut spec = spec;
     spec["selector"] = json!({});
     spec["template"] = json!({});
@@ -349,7 +349,7 @@ fn a_rollout_is_over_when_the_last_change_was_seen_and_every_pod_is_new_and_avai
         (but("replicas", 3), false),
         (json!({}), false),
     ] {
-        let object = workload("Deployment", json!({"replicas": 2}), status.clone());
+        let object = workload("Deployment", json!({"replicas": 2}), &status);
         let (is, seen) = check(&checks("Deployment", &[object]), "Deployment/checkout is rolled out");
         assert_eq!(is, passed, "{status}: {seen}");
     }
@@ -366,7 +366,7 @@ fn a_rollout_is_over_when_the_last_change_was_seen_and_every_pod_is_new_and_avai
         let object = workload(
             "StatefulSet",
             json!({"replicas": 2, "serviceName": "x"}),
-            status.clone(),
+            &status,
         );
         let (is, seen) = check(&checks("StatefulSet", &[object]), "StatefulSet/checkout is rolled out");
         assert_eq!(is, passed, "{status}: {seen}");
@@ -376,7 +376,7 @@ fn a_rollout_is_over_when_the_last_change_was_seen_and_every_pod_is_new_and_avai
         "currentNumberScheduled": 3, "numberMisscheduled": 0, "numberReady": available})
     };
     for (status, passed) in [(daemons(3, 3), true), (daemons(2, 3), false), (daemons(3, 2), false)] {
-        let object = workload("DaemonSet", json!({}), status.clone());
+        let object = workload("DaemonSet", json!({}), &status);
         let (is, seen) = check(&checks("DaemonSet", &[object]), "DaemonSet/checkout is rolled out");
         assert_eq!(is, passed, "{status}: {seen}");
     }
@@ -516,7 +516,7 @@ fn a_change_that_something_reverted_is_not_in_place() {
         expires_at: None,
     };
     for (replicas, passed) in [(2, true), (0, false), (5, false)] {
-        let object = workload("Deployment", json!({"replicas": replicas}), json!({}));
+        let object = workload("Deployment", json!({"replicas": replicas}), &json!({}));
         let before = found(Some(finding("Broken", named("Deployment"))));
         let checks = judge(&before, &found(None), &case(&[object]), Some(&plan)).checks;
         assert_eq!(check(&checks, "A1 is in place").0, passed, "{replicas}");
