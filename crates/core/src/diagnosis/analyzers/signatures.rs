@@ -240,7 +240,7 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
                 None
             };
             let where_ = inline.map_or(String::new(), |_| {
-                " The text is in the container's own command or args: its quotes or parentheses do not match."
+                "; the text is in the container's own command or args: its quotes or parentheses do not match"
                     .to_owned()
             });
             let container = view.facts.case.logs().get(at).map_or("", |log| log.container.as_str());
@@ -254,7 +254,7 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
                     agreeing + u8::from(inline.is_some()),
                 )
                 .says(format!(
-                    "container {container} of {}: {what} (\"{}\", {} times).{where_}",
+                    "container {container} of {}: {what} (\"{}\", {} times){where_}",
                     workload.name,
                     clip(&group.sample, 200),
                     group.count
