@@ -363,11 +363,7 @@ fn a_rollout_is_over_when_the_last_change_was_seen_and_every_pod_is_new_and_avai
         (stateful("a", 2, 2), true),
         (stateful("a", 1, 2), false),
     ] {
-        let object = workload(
-            "StatefulSet",
-            json!({"replicas": 2, "serviceName": "x"}),
-            &status,
-        );
+        let object = workload("StatefulSet", json!({"replicas": 2, "serviceName": "x"}), &status);
         let (is, seen) = check(&checks("StatefulSet", &[object]), "StatefulSet/checkout is rolled out");
         assert_eq!(is, passed, "{status}: {seen}");
     }

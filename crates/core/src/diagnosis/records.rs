@@ -124,3 +124,29 @@ pub struct Gap {
     /// Evidence id.
     pub evidence: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_timestamp_that_kubectl_puts_in_front_is_taken_off() {
+        for (line, stamped, text) in [
+            ("2026-05-04T10:00:00.123456789Z started", true, "started"),
+            ("2026-05-04T10:00:00Z", true, ""),
+            // A program's own short form of a time stays in its line.
+            ("2026-05-04T10Z started", false, "2026-05-04T10Z started"),
+            ("2026-05-04 10:00:00Z started", false, "2026-05-04 10:00:00Z started"),
+            (
+                "abcdefghijTlmnopqrstuv started",
+                false,
+                "abcdefghijTlmnopqrstuv started",
+            ),
+            ("", false, ""),
+        ] {
+            let read = LogLine::read(line);
+            assert_eq!((read.at.is_some(), read.text.as_str()), (stamped, text), "{line}");
+        }
+        assert_eq!(LogLine::read(&"ä".repeat(LONGEST_LINE)).text.len(), LONGEST_LINE);
+    }
+}

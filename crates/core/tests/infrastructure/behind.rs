@@ -10,7 +10,11 @@ use crate::case::{App, Case, EARLIER, LONG_AGO, NOW, NS, running, service, with}
 const SHOP: (&str, &str) = ("Deployment", "shop");
 
 /// A CronJob that runs each minute, with so many runs that have not ended.
-fn with_runs(mut case: Case, runs: usize, cpu: &str) -> Case {
+fn with_runs(case: Case, runs: usize, cpu: &str) -> Case {
+    runs_with(case, runs, &json!({"requests": {"cpu": cpu}}))
+}
+
+fn runs_with(mut case: Case, runs: usize, resources: &Value) -> Case {
     case = case.with(json!({"apiVersion": "batch/v1", "kind": "CronJob",
         "metadata": {"name": "reindex", "namespace": NS, "uid": "c", "creationTimestamp": LONG_AGO},
         "spec": {"schedule": "*/1 * * * *", "concurrencyPolicy": "Allow", "jobTemplate": {"spec": {"template": {
@@ -26,7 +30,7 @@ fn with_runs(mut case: Case, runs: usize, cpu: &str) -> Case {
                 "metadata": {"name": format!("{job}-x"), "namespace": NS, "creationTimestamp": EARLIER, "ownerReferences":
                     [{"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": job, "controller": true}]},
                 "spec": {"nodeName": "node-a", "restartPolicy": "Never", "containers": [{"name": "app", "image": "i",
-                    "resources": {"requests": {"cpu": cpu}}}]},
+                    "resources": resources}]},
                 "status": {"phase": "Running", "containerStatuses": [running("app")],
                     "conditions": [{"type": "Ready", "status": "True"}]}}));
     }
@@ -34,17 +38,21 @@ fn with_runs(mut case: Case, runs: usize, cpu: &str) -> Case {
 }
 
 fn over_quota(each: &str, used: &str, limited: &str) -> Case {
+    over_quota_of("requests.cpu", each, used, limited)
+}
+
+fn over_quota_of(resource: &str, each: &str, used: &str, limited: &str) -> Case {
     let mut app = App::new("shop").without_pods();
     app.ready = false;
     app.alone()
         .with(json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team", "namespace": NS},
-            "spec": {"hard": {"requests.cpu": limited}}, "status": {"hard": {"requests.cpu": limited}, "used": {"requests.cpu": used}}}))
+            "spec": {"hard": {resource: limited}}, "status": {"hard": {resource: limited}, "used": {resource: used}}}))
         .warning(
             "ReplicaSet",
             "shop-6d4b9",
             "FailedCreate",
             &format!(
-                "Error creating: pods \"shop-6d4b9-x\" is forbidden: exceeded quota: team, requested: requests.cpu={each}, used: requests.cpu={used}, limited: requests.cpu={limited}"
+                "Error creating: pods \"shop-6d4b9-x\" is forbidden: exceeded quota: team, requested: {resource}={each}, used: {resource}={used}, limited: {resource}={limited}"
             ),
         )
 }
@@ -58,6 +66,59 @@ fn a_cron_job_whose_runs_hold_the_quota_is_suspended_and_the_quota_stays() {
         &["800m", "team", "Allow"],
     );
     assert!(matches!(cause.remedy, Some(Remedy::SuspendCronJob { .. })));
+}
+
+#[test]
+fn whatever_a_quota_counts_is_counted_of_the_runs_that_hold_it() {
+    for (resource, each, used, limited, resources) in [
+        (
+            "requests.cpu",
+            "200m",
+            "800m",
+            "900m",
+            json!({"requests": {"cpu": "400m"}}),
+        ),
+        ("cpu", "200m", "800m", "900m", json!({"requests": {"cpu": "400m"}})),
+        ("limits.cpu", "200m", "800m", "900m", json!({"limits": {"cpu": "400m"}})),
+        (
+            "requests.memory",
+            "200Mi",
+            "800Mi",
+            "900Mi",
+            json!({"requests": {"memory": "400Mi"}}),
+        ),
+        (
+            "memory",
+            "200Mi",
+            "800Mi",
+            "900Mi",
+            json!({"requests": {"memory": "400Mi"}}),
+        ),
+        (
+            "limits.memory",
+            "200Mi",
+            "800Mi",
+            "900Mi",
+            json!({"limits": {"memory": "400Mi"}}),
+        ),
+        ("pods", "1", "2", "2", json!({})),
+    ] {
+        let case = runs_with(over_quota_of(resource, each, used, limited), 2, &resources);
+        let cause = case.cause(SHOP.0, SHOP.1);
+        assert_eq!(cause.category, "CronJobTakesQuota", "{resource}: {}", cause.summary);
+        // Where the runs hold something else, the quota is too small.
+        let other = runs_with(
+            over_quota_of(resource, each, used, limited),
+            2,
+            &json!({"requests": {"ephemeral-storage": "1Gi"}}),
+        );
+        let is_by_pod = resource == "pods";
+        assert_eq!(
+            other.cause(SHOP.0, SHOP.1).category == "QuotaExceeded",
+            !is_by_pod,
+            "{resource}"
+        );
+    }
 }
 
 #[test]

@@ -317,3 +317,76 @@ fn a_mounted_file_that_is_not_what_its_ending_says_is_named() {
         case(key, text, line).never(APP, "ConfigFileMalformed");
     }
 }
+
+#[test]
+fn where_a_secret_may_hold_the_setting_too_no_config_map_is_blamed_for_it() {
+    let sources = |with_secret: bool| {
+        let mut list = vec![json!({"configMapRef": {"name": "store-config"}})];
+        if with_secret {
+            list.push(json!({"secretRef": {"name": "store-secrets"}}));
+        }
+        crashing(json!({"envFrom": list}), "KeyError: 'GATEWAY_URL'")
+            .with(config_map("store-config", json!({"LOG_LEVEL": "info"})))
+    };
+    sources(false).expect(APP, "MissingConfigMapKey", "ConfigMap/store-config", &["GATEWAY_URL"]);
+    sources(true).expect(APP, "MissingEnvironmentVariable", "Deployment/store", &["GATEWAY_URL"]);
+    // A variable that is set and empty is no missing key.
+    crashing(
+        json!({"envFrom": [{"configMapRef": {"name": "store-config"}}], "env": [{"name": "GATEWAY_URL", "value": ""}]}),
+        "FATAL required setting GATEWAY_URL is not set",
+    )
+    .with(config_map("store-config", json!({"LOG_LEVEL": "info"})))
+    .expect(
+        APP,
+        "MissingEnvironmentVariable",
+        "Deployment/store",
+        &["GATEWAY_URL", "empty"],
+    );
+}
+
+#[test]
+fn quotes_that_do_not_match_are_looked_for_in_the_containers_own_command() {
+    const SAID: &str = "sh: 1: Syntax error: Unterminated quoted string";
+    crashing(json!({"command": ["sh", "-c", "echo \"starting; exec app"]}), SAID).expect(
+        APP,
+        "SyntaxError",
+        "Deployment/store",
+        &["in the container's own command or args"],
+    );
+    let script = crashing(json!({"command": ["sh", "/srv/start.sh"]}), SAID).cause(APP.0, APP.1);
+    assert!(!script.summary.contains("own command"), "{}", script.summary);
+}
+
+#[test]
+fn a_value_that_the_revision_before_had_is_proposed_first() {
+    // The neighbour has another value; the workload's own earlier one counts.
+    let app = App::new("store")
+        .container(json!({"env": [{"name": "LOG_LEVEL", "value": "info"}]}))
+        .crashing(1, "Error", "");
+    let pod = app.pod();
+    let before = |env: serde_json::Value| {
+        json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": {"name": "store-5c3a8", "namespace": crate::case::NS, "uid": "r0", "creationTimestamp": "2026-05-04T08:00:00Z",
+                "annotations": {"deployment.kubernetes.io/revision": "0"},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "store", "uid": "d-store", "controller": true}]},
+            "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "store"}}, "template": {"metadata": {"labels": {"app": "store"}},
+                "spec": {"containers": [{"name": "app", "image": "registry.example/store/app:1.4", "env": env}]}}},
+            "status": {"replicas": 0}})
+    };
+    let case = app
+        .alone()
+        .log(&pod, "FATAL required setting STOCK_REGION is not set\n");
+    for (env, proposed) in [
+        (json!([{"name": "STOCK_REGION", "value": "north"}]), true),
+        (json!([{"name": "OTHER_REGION", "value": "north"}]), false),
+        (json!([{"name": "STOCK_REGION", "value": ""}]), false),
+    ] {
+        let cause = case.clone().with(before(env.clone())).cause(APP.0, APP.1);
+        assert_eq!(
+            format!("{:?}", cause.remedy).contains("value: \"north\""),
+            proposed,
+            "{env}: {:?}",
+            cause.remedy
+        );
+    }
+}

@@ -21,6 +21,7 @@ mod incidents;
 mod jobs;
 mod lifecycle;
 mod network;
+mod nodes;
 mod pods;
 mod policy;
 mod programs;

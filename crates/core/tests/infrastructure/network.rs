@@ -391,3 +391,28 @@ fn a_service_of_the_same_name_here_is_told_where_the_one_elsewhere_does_not_reso
         &["in namespace production", "this namespace has a Service db too"],
     );
 }
+
+#[test]
+fn a_selector_of_one_label_is_put_right_only_where_the_names_tie_the_two_together() {
+    let case = |service_name: &str, app: &'static str| {
+        App::new(app)
+            .alone()
+            .with(service(
+                service_name,
+                json!({"app": "old"}),
+                json!({"port": 80, "targetPort": 8080}),
+            ))
+            .read("Service", service_name)
+    };
+    for (service_name, app, tied) in [
+        ("store", "store", true),
+        ("store", "store-api", true),
+        ("store-internal", "store", true),
+        ("shop", "store", false),
+    ] {
+        let found = case(service_name, app);
+        let remedy = found.root_cause.and_then(|root| root.finding.remedy);
+        let put_right = matches!(remedy, Some(firewatch_core::diagnosis::Remedy::ServiceSelector { .. }));
+        assert_eq!(put_right, tied, "{service_name} {app}: {remedy:?}");
+    }
+}

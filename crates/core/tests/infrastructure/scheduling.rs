@@ -26,6 +26,21 @@ fn every_clause_of_the_scheduler_is_understood() {
             "affinity",
         ),
         (
+            "2 node(s) didn't match the requested node name",
+            "NodeSelectorMatchesNothing",
+            "matches no node",
+        ),
+        (
+            "2 node(s) didn't match node selector",
+            "NodeSelectorMatchesNothing",
+            "node selector",
+        ),
+        (
+            "2 node(s) didn't match Pod's node affinity",
+            "NodeSelectorMatchesNothing",
+            "node affinity",
+        ),
+        (
             "2 node(s) had untolerated taint {dedicated: batch}",
             "TaintNotTolerated",
             "dedicated: batch",

@@ -487,3 +487,92 @@ pub(crate) fn last_change(workload: &Workload<'_>) -> Option<(i64, Vec<String>)>
     let changes = diff(&before.template, &now.template);
     (!changes.is_empty()).then_some((now.number, changes))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::api::ObjectName;
+
+    #[test]
+    fn a_change_can_bring_only_faults_of_what_it_touches() {
+        const IMAGE: &str = "container web.image: a → b";
+        const COMMAND: &str = "container web.command: [\"a\"] → [\"b\"]";
+        const ENV: &str = "container web env MODE: a → b";
+        const VOLUMES: &str = "volumes: [] → [{\"name\":\"data\"}]";
+        const RESOURCES: &str = "container web.resources: none → {}";
+        const SECURITY: &str = "container web.securityContext: none → {}";
+        const PROBE: &str = "container web.readinessProbe: none → {}";
+        const PLACE: &str = "nodeSelector: none → {\"pool\":\"a\"}";
+        const SPREAD: &str = "topologySpreadConstraints: [] → [{}]";
+        const TOLERATIONS: &str = "tolerations: [] → [{}]";
+        const ALL: [&str; 10] = [
+            IMAGE,
+            COMMAND,
+            ENV,
+            VOLUMES,
+            RESOURCES,
+            SECURITY,
+            PROBE,
+            PLACE,
+            SPREAD,
+            TOLERATIONS,
+        ];
+        for (category, by) in [
+            ("ImagePullFailed", &[IMAGE][..]),
+            ("WrongPlatform", &[IMAGE]),
+            ("CommandNotFound", &[IMAGE, COMMAND]),
+            ("CannotStart", &[IMAGE, COMMAND]),
+            ("MountHidesProgram", &[IMAGE, VOLUMES]),
+            ("MountedFileMissing", &[IMAGE, VOLUMES]),
+            ("PrivilegedPort", &[IMAGE, SECURITY]),
+            ("UnquotedExpansion", &[COMMAND, ENV]),
+            ("MissingSecretKey", &[IMAGE, COMMAND, ENV, VOLUMES]),
+            ("OutOfMemory", &[IMAGE, COMMAND, ENV, VOLUMES, RESOURCES, SECURITY]),
+            ("RetryStorm", &[IMAGE, COMMAND, ENV, VOLUMES, RESOURCES, SECURITY]),
+            ("ProbeTooStrict", &[ENV, PROBE]),
+            ("CredentialsRefused", &[COMMAND, ENV, VOLUMES]),
+            ("CpuThrottled", &[RESOURCES]),
+            ("NodeSelectorMatchesNothing", &[PLACE]),
+            ("TopologySpreadUnsatisfiable", &[SPREAD]),
+            ("TaintNotTolerated", &[TOLERATIONS]),
+            ("PodSecurityViolated", &[SECURITY]),
+            ("ServiceSelectsNothing", &[]),
+        ] {
+            for change in ALL {
+                assert_eq!(touches(category, change), by.contains(&change), "{category}: {change}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_revision_that_was_replaced_at_once_proves_nothing() {
+        let name = ObjectName::namespaced("ReplicaSet", "n", "web-1");
+        let revision = |created: Option<&str>, ready| Revision {
+            number: 1,
+            name: &name,
+            template: std::borrow::Cow::default(),
+            created: created.map(|at| at.parse().unwrap()),
+            ready,
+            evidence: "E1",
+        };
+        const NOON: Option<&str> = Some("2026-03-01T12:00:00Z");
+        for (before, ready, now, proves) in [
+            (NOON, 0, Some("2026-03-01T12:00:04Z"), false),
+            (NOON, 0, Some("2026-03-01T12:00:05Z"), true),
+            (NOON, 0, Some("2026-03-01T12:10:00Z"), true),
+            (NOON, 1, Some("2026-03-01T12:00:01Z"), true),
+            // An older ReplicaSet that is rolled back to.
+            (NOON, 0, Some("2026-03-01T11:00:00Z"), true),
+            (NOON, 0, NOON, false),
+            (None, 0, NOON, true),
+            (NOON, 0, None, true),
+        ] {
+            assert_eq!(
+                lived(&revision(now, 0), &revision(before, ready)),
+                proves,
+                "{before:?} {ready} {now:?}"
+            );
+        }
+    }
+}
