@@ -547,6 +547,7 @@ mod tests {
 
     #[test]
     fn a_revision_that_was_replaced_at_once_proves_nothing() {
+        const NOON: Option<&str> = Some("2026-03-01T12:00:00Z");
         let name = ObjectName::namespaced("ReplicaSet", "n", "web-1");
         let revision = |created: Option<&str>, ready| Revision {
             number: 1,
@@ -556,7 +557,6 @@ mod tests {
             ready,
             evidence: "E1",
         };
-        const NOON: Option<&str> = Some("2026-03-01T12:00:00Z");
         for (before, ready, now, proves) in [
             (NOON, 0, Some("2026-03-01T12:00:04Z"), false),
             (NOON, 0, Some("2026-03-01T12:00:05Z"), true),
