@@ -154,3 +154,49 @@ fn a_pod_that_does_not_go_says_what_holds_it() {
         assert!(found.is_none_or(|finding| finding.summary.contains(words)), "{found:?}");
     }
 }
+
+#[test]
+fn pods_that_ended_with_their_node_are_told_from_pods_that_ended() {
+    let failed = |reason: &str, message: &str| {
+        let mut app = App::new("store").status(json!({"reason": reason, "message": message}));
+        app.ready = false;
+        app.phase = "Failed";
+        app.statuses = json!([]);
+        app.alone()
+    };
+    for reason in ["Terminated", "NodeShutdown", "Shutdown"] {
+        failed(reason, "Pod was terminated in response to imminent node shutdown.").expect(
+            APP,
+            "NodeShutDown",
+            "Deployment/store",
+            &["node-a was shut down"],
+        );
+        failed(reason, "Pod was terminated by the garbage collector").never(APP, "NodeShutDown");
+    }
+    failed(
+        "DeadlineExceeded",
+        "Pod was active on the node longer than the specified deadline",
+    )
+    .never(APP, "RefusedByKubelet");
+}
+
+#[test]
+fn a_port_below_1024_that_the_container_declares_is_named_beside_the_refusal() {
+    let case = |port: u32| {
+        let app = App::new("store")
+            .container(json!({"ports": [{"containerPort": port}], "securityContext": {"runAsUser": 1000}}))
+            .crashing(1, "Error", "");
+        let pod = app.pod();
+        let said = format!("nginx: [emerg] bind() to 0.0.0.0:{port} failed (13: Permission denied)\n");
+        app.alone().log(&pod, &said).cause(APP.0, APP.1)
+    };
+    for (port, low) in [(80, true), (1023, true), (1024, false)] {
+        let cause = case(port);
+        assert_eq!(
+            cause.summary.contains(&format!("it declares port {port}")),
+            low,
+            "{}",
+            cause.summary
+        );
+    }
+}

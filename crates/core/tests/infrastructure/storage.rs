@@ -221,3 +221,50 @@ fn a_path_in_the_log_leads_to_the_volume_that_it_lies_on() {
     .expect(APP, "VolumeNotWritable", "Deployment/store", &["user 1000", "fsGroup"]);
     writes(user, data, "open /etc/shadow: permission denied").expect(APP, "PermissionDenied", "Deployment/store", &[]);
 }
+
+#[test]
+fn a_volume_is_too_small_only_below_what_is_asked_and_anothers_only_where_it_is_meant() {
+    let manual = || pending(json!({"spec": {"storageClassName": "manual"}}));
+    // Exactly as large, or larger: it fits.
+    for capacity in ["10Gi", "20Gi"] {
+        manual()
+            .cluster(volume("pv-1", json!({"spec": {"capacity": {"storage": capacity}}})))
+            .never(APP, "ClaimTooLarge");
+    }
+    let named = || pending(json!({"spec": {"storageClassName": "manual", "volumeName": "pv-1"}}));
+    let belongs = |namespace: &str, claim: &str, phase: &str| {
+        volume(
+            "pv-1",
+            json!({"spec": {"claimRef": {"namespace": namespace, "name": claim}}, "status": {"phase": phase}}),
+        )
+    };
+    for (namespace, claim, phase, anothers) in [
+        ("market", "other", "Bound", true),
+        ("elsewhere", "store-data", "Available", true),
+        ("market", "other", "Available", true),
+        ("market", "store-data", "Available", false),
+    ] {
+        let diagnosis = named()
+            .cluster(belongs(namespace, claim, phase))
+            .read("Deployment", "store");
+        let found = diagnosis
+            .findings
+            .iter()
+            .any(|finding| finding.summary.contains("belongs to another claim"));
+        assert_eq!(
+            found, anothers,
+            "{namespace}/{claim} {phase}: {:#?}",
+            diagnosis.findings
+        );
+    }
+    // A volume of another that nobody named is none of this claim's.
+    let diagnosis = manual()
+        .cluster(belongs("market", "other", "Bound"))
+        .read("Deployment", "store");
+    assert!(
+        diagnosis
+            .findings
+            .iter()
+            .all(|finding| !finding.summary.contains("belongs to another claim"))
+    );
+}
