@@ -104,7 +104,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let intake = intake::server::start(&config.intake, alerts.clone(), metrics.clone(), stop.clone()).await?;
     let ways = api_server::server::Ways {
         client: client.clone(),
-        authority: Box::new(api_server::access::Cluster::new(client.clone(), config.api.audiences.clone())),
+        authority: Box::new(api_server::access::Cluster::new(
+            client.clone(),
+            config.api.audiences.clone(),
+        )),
         as_caller: api_server::approval::as_caller(&way),
         operator_namespace: config.namespace.clone(),
         labels: config.intake.labels()?,

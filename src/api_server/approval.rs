@@ -123,7 +123,10 @@ fn change(
             field: Some("planDigest".to_owned()),
             ..Problem::new(
                 Kind::PlanChanged,
-                format!("the plan that waits is {}; read it, and decide about that one", spec.plan_digest),
+                format!(
+                    "the plan that waits is {}; read it, and decide about that one",
+                    spec.plan_digest
+                ),
             )
         });
     }
@@ -149,12 +152,19 @@ fn change(
                 "the plan was approved by {by}, and a decision is final; to stop it, set spec.cancelled of the incident"
             ));
         }
-        (decision, _) => return decided(format!("the plan is decided ({decision} by {by}), and a decision is final")),
+        (decision, _) => {
+            return decided(format!(
+                "the plan is decided ({decision} by {by}), and a decision is final"
+            ));
+        }
     };
     if spec.expires_at.0 <= now {
         return Err(Problem::new(
             Kind::PlanExpired,
-            format!("the plan is void since {}; report the trouble again to get a new one", spec.expires_at.0),
+            format!(
+                "the plan is void since {}; report the trouble again to get a new one",
+                spec.expires_at.0
+            ),
         ));
     }
     let metadata = json!({ "uid": approval.uid(), "resourceVersion": approval.resource_version() });
@@ -191,7 +201,7 @@ fn refused(error: &kube::Error) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
     use k8s_openapi::jiff::SignedDuration;
     use serde_json::Value;
 
@@ -253,7 +263,10 @@ mod tests {
             change.get("spec"),
             Some(&json!({ "confirmation": { "approver": "bob", "reason": "looked at it" } }))
         );
-        assert_eq!(kind(half.clone(), "alice", DecisionName::Approved), Err(Kind::AlreadyDecided));
+        assert_eq!(
+            kind(half.clone(), "alice", DecisionName::Approved),
+            Err(Kind::AlreadyDecided)
+        );
         assert_eq!(kind(half, "bob", DecisionName::Rejected), Err(Kind::AlreadyDecided));
     }
 
@@ -269,7 +282,10 @@ mod tests {
         let mut other = ask(&approval, DecisionName::Approved);
         other.plan_digest = DIGEST.to_owned();
         let problem = change(&incident, &approval, &other, "bob", Timestamp::now()).unwrap_err();
-        assert_eq!((problem.kind, problem.field.as_deref()), (Kind::PlanChanged, Some("planDigest")));
+        assert_eq!(
+            (problem.kind, problem.field.as_deref()),
+            (Kind::PlanChanged, Some("planDigest"))
+        );
     }
 
     #[test]

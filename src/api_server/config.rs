@@ -18,18 +18,10 @@ pub struct ApiConfig {
     #[arg(long = "api-token-review", env = "FIREWATCH_API_TOKEN_REVIEW", default_value_t = true, action = clap::ArgAction::Set)]
     pub token_review: bool,
     /// Audiences that such a token must be for; none: those of the API server. Only a token for the API server can decide about a plan.
-    #[arg(
-        long = "api-audiences",
-        env = "FIREWATCH_API_AUDIENCES",
-        value_delimiter = ','
-    )]
+    #[arg(long = "api-audiences", env = "FIREWATCH_API_AUDIENCES", value_delimiter = ',')]
     pub audiences: Vec<String>,
     /// File with tokens of its own, one `token,name` a line; read again when it changes. Who shows one is the user firewatch-api:name.
-    #[arg(
-        id = "api_token_file",
-        long = "api-token-file",
-        env = "FIREWATCH_API_TOKEN_FILE"
-    )]
+    #[arg(id = "api_token_file", long = "api-token-file", env = "FIREWATCH_API_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
     /// Certificate chain of the HTTP API, PEM.
     #[arg(
@@ -59,12 +51,7 @@ pub struct ApiConfig {
     #[arg(long = "api-plain-http", env = "FIREWATCH_API_PLAIN_HTTP", default_value_t = false, action = clap::ArgAction::Set)]
     pub plain_http: bool,
     /// Requests a second that one user may send; five times as many at once. 0: as many as they like.
-    #[arg(
-        id = "api_rate",
-        long = "api-rate",
-        env = "FIREWATCH_API_RATE",
-        default_value_t = 20
-    )]
+    #[arg(id = "api_rate", long = "api-rate", env = "FIREWATCH_API_RATE", default_value_t = 20)]
     pub rate: u32,
     /// After so many seconds a stream of transitions ends, and its reader is asked again who they are.
     #[arg(long = "api-stream-seconds", env = "FIREWATCH_API_STREAM_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=540))]

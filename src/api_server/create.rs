@@ -29,9 +29,9 @@ use super::models::{
     TargetRequest,
 };
 use super::problem::{Kind, Problem};
+use super::scenarios;
 use super::server::Shared;
 use super::write::{self, Wanted};
-use super::scenarios;
 
 /// Reports trouble.
 #[utoipa::path(post, path = "/incident", operation_id = "reportIncident", tag = "incidents", request_body = IncidentRequest, responses(
@@ -82,7 +82,11 @@ pub async fn run(
         ApprovalMode::Manual
     };
     let wanted = Wanted {
-        key: key(&body.namespace, spec.target.as_ref(), &format!("scenario {}", body.scenario)),
+        key: key(
+            &body.namespace,
+            spec.target.as_ref(),
+            &format!("scenario {}", body.scenario),
+        ),
         namespace: body.namespace,
         spec,
         note: None,
@@ -100,7 +104,11 @@ pub async fn run(
 }
 
 fn answer(opened: Opened) -> Response {
-    let status = if opened.created { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if opened.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     let location = HeaderValue::from_str(&format!("/incidents/{}/{}", opened.namespace, opened.name));
     let mut response = (status, Json(opened)).into_response();
     if let Ok(location) = location {
@@ -153,10 +161,15 @@ fn would_approve(policies: &[ResponsePolicy], labels: &BTreeMap<String, String>)
         return Err("a ResponsePolicy of the namespace is suspended".to_owned());
     }
     if effective.mode != PolicyMode::Remediate {
-        return Err(format!("ResponsePolicy {name} is in mode {}: nothing is executed", effective.mode));
+        return Err(format!(
+            "ResponsePolicy {name} is in mode {}: nothing is executed",
+            effective.mode
+        ));
     }
     let Some(auto) = &effective.auto_approve else {
-        return Err(format!("ResponsePolicy {name} approves nothing by itself (spec.autoApprove is not set)"));
+        return Err(format!(
+            "ResponsePolicy {name} approves nothing by itself (spec.autoApprove is not set)"
+        ));
     };
     if unsupported {
         return Err(format!(
@@ -175,7 +188,12 @@ fn check(body: &IncidentRequest) -> Result<(), Problem> {
         return Err(Problem::invalid("title", "is empty"));
     }
     text("title", &body.title, 256, false)?;
-    text("description", body.description.as_deref().unwrap_or_default(), 8192, true)?;
+    text(
+        "description",
+        body.description.as_deref().unwrap_or_default(),
+        8192,
+        true,
+    )?;
     if let Some(target) = &body.target {
         check_target(target)?;
     }
@@ -183,8 +201,15 @@ fn check(body: &IncidentRequest) -> Result<(), Problem> {
 }
 
 fn check_target(target: &TargetRequest) -> Result<(), Problem> {
-    if target.api_version.as_deref().is_some_and(|version| !is_api_version(version)) {
-        return Err(Problem::invalid("target.apiVersion", "is not an API version, as apps/v1 is"));
+    if target
+        .api_version
+        .as_deref()
+        .is_some_and(|version| !is_api_version(version))
+    {
+        return Err(Problem::invalid(
+            "target.apiVersion",
+            "is not an API version, as apps/v1 is",
+        ));
     }
     if !is_kind(&target.kind) {
         return Err(Problem::invalid("target.kind", "is not a kind, as Deployment is"));
@@ -200,7 +225,12 @@ fn check_target(target: &TargetRequest) -> Result<(), Problem> {
 
 fn check_alert(alert: &AlertRequest) -> Result<(), Problem> {
     text("alert.name", alert.name.as_deref().unwrap_or_default(), 253, false)?;
-    text("alert.fingerprint", alert.fingerprint.as_deref().unwrap_or_default(), 128, false)?;
+    text(
+        "alert.fingerprint",
+        alert.fingerprint.as_deref().unwrap_or_default(),
+        128,
+        false,
+    )?;
     if let Some(at) = &alert.starts_at
         && (at.len() > 40 || at.parse::<Timestamp>().is_err())
     {
@@ -209,13 +239,19 @@ fn check_alert(alert: &AlertRequest) -> Result<(), Problem> {
             "is not an RFC 3339 time, as in 2026-01-02T03:04:05Z",
         ));
     }
-    for (field, map) in [("alert.labels", &alert.labels), ("alert.annotations", &alert.annotations)] {
+    for (field, map) in [
+        ("alert.labels", &alert.labels),
+        ("alert.annotations", &alert.annotations),
+    ] {
         if map.len() > MAX_LABELS {
             return Err(Problem::invalid(field, format!("has more than {MAX_LABELS} entries")));
         }
         for (name, value) in map {
             if name.chars().count() > MAX_LABEL {
-                return Err(Problem::invalid(field, format!("has a name of more than {MAX_LABEL} characters")));
+                return Err(Problem::invalid(
+                    field,
+                    format!("has a name of more than {MAX_LABEL} characters"),
+                ));
             }
             if value.chars().count() > MAX_VALUE {
                 return Err(Problem::invalid(
@@ -245,7 +281,13 @@ fn from_the_api(alert: Option<&AlertRequest>) -> Alert {
 
 /// What a report is known by: where it is made, what it is about, and what it says.
 fn key(namespace: &str, target: Option<&Target>, what: &str) -> String {
-    let about = target.map(|target| (target.namespace.as_deref().unwrap_or(namespace), &*target.kind, &*target.name));
+    let about = target.map(|target| {
+        (
+            target.namespace.as_deref().unwrap_or(namespace),
+            &*target.kind,
+            &*target.name,
+        )
+    });
     let (elsewhere, kind, name) = about.unwrap_or_default();
     hash(&["api", namespace, elsewhere, kind, name, what], 40)
 }
@@ -262,7 +304,11 @@ fn wanted(
         (None, Some(alert)) => by_labels(alert, &body.namespace, labels, operator_namespace),
         (None, None) => (None, None),
     };
-    let what = body.alert.as_ref().and_then(|alert| alert.name.as_ref()).unwrap_or(&body.title);
+    let what = body
+        .alert
+        .as_ref()
+        .and_then(|alert| alert.name.as_ref())
+        .unwrap_or(&body.title);
     Ok(Wanted {
         key: key(&body.namespace, target.as_ref(), what),
         namespace: body.namespace.clone(),
@@ -314,9 +360,7 @@ fn by_labels(
     let named = named(&labels, policy);
     match &named.namespace {
         Some(there) if there == namespace => (place(&named, Ground::OptedIn, operator_namespace).target, None),
-        Some(_) if namespace == operator_namespace => {
-            (place(&named, Ground::Silent, operator_namespace).target, None)
-        }
+        Some(_) if namespace == operator_namespace => (place(&named, Ground::Silent, operator_namespace).target, None),
         Some(there) => (
             None,
             Some(format!(
@@ -329,7 +373,7 @@ fn by_labels(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::indexing_slicing)]
     use firewatch_core::api::policy::AutoApprove;
     use firewatch_core::api::{ActionType, ResponsePolicySpec, Risk};
     use serde_json::{Value, json};
@@ -354,7 +398,10 @@ mod tests {
         let target = |more| of(more).unwrap().spec.target.map(|t| (t.kind, t.name, t.namespace));
         let checkout = Some(("Deployment".to_owned(), "checkout".to_owned(), None));
         assert_eq!(target(labels(json!({ "deployment": "checkout" }))), checkout);
-        assert_eq!(target(labels(json!({ "namespace": "shop", "deployment": "checkout" }))), checkout);
+        assert_eq!(
+            target(labels(json!({ "namespace": "shop", "deployment": "checkout" }))),
+            checkout
+        );
         let elsewhere = of(labels(json!({ "namespace": "bank", "deployment": "vault" }))).unwrap();
         assert_eq!((elsewhere.namespace.as_str(), elsewhere.spec.target), ("shop", None));
         assert!(elsewhere.note.unwrap().contains("bank"));
@@ -368,7 +415,10 @@ mod tests {
     fn an_explicit_target_elsewhere_is_refused_but_in_the_operator_s_own_namespace() {
         let target = json!({ "target": { "kind": "Deployment", "name": "vault", "namespace": "bank" } });
         let refused = of(target.clone()).unwrap_err();
-        assert_eq!((refused.kind, refused.field.as_deref()), (Kind::Forbidden, Some("target.namespace")));
+        assert_eq!(
+            (refused.kind, refused.field.as_deref()),
+            (Kind::Forbidden, Some("target.namespace"))
+        );
         let mut own = target;
         own["namespace"] = json!("firewatch-system");
         assert_eq!(of(own).unwrap().spec.target.unwrap().namespace.as_deref(), Some("bank"));
@@ -404,10 +454,22 @@ mod tests {
             (json!({ "title": "a\u{1b}[31m" }), "title"),
             (json!({ "title": "x".repeat(257) }), "title"),
             (json!({ "description": "a\u{0}" }), "description"),
-            (json!({ "target": { "kind": "deployment", "name": "a" } }), "target.kind"),
-            (json!({ "target": { "kind": "Deployment", "name": "../a" } }), "target.name"),
-            (json!({ "target": { "kind": "Deployment", "name": "a", "apiVersion": "x" } }), "target.apiVersion"),
-            (json!({ "target": { "kind": "Deployment", "name": "a", "namespace": "A" } }), "target.namespace"),
+            (
+                json!({ "target": { "kind": "deployment", "name": "a" } }),
+                "target.kind",
+            ),
+            (
+                json!({ "target": { "kind": "Deployment", "name": "../a" } }),
+                "target.name",
+            ),
+            (
+                json!({ "target": { "kind": "Deployment", "name": "a", "apiVersion": "x" } }),
+                "target.apiVersion",
+            ),
+            (
+                json!({ "target": { "kind": "Deployment", "name": "a", "namespace": "A" } }),
+                "target.namespace",
+            ),
             (json!({ "alert": { "startsAt": "yesterday" } }), "alert.startsAt"),
             (json!({ "alert": { "labels": { "pod": long } } }), "alert.labels.pod"),
             (json!({ "alert": { "annotations": many } }), "alert.annotations"),

@@ -34,7 +34,11 @@ pub async fn envelope(State(shared): State<Arc<Shared>>, request: Request, next:
     let mut response = next.run(request).await;
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         let allow = response.headers().get(header::ALLOW).cloned();
-        response = Problem::new(Kind::MethodNotAllowed, "this path is not served with this method; see Allow").into_response();
+        response = Problem::new(
+            Kind::MethodNotAllowed,
+            "this path is not served with this method; see Allow",
+        )
+        .into_response();
         if let Some(allow) = allow {
             response.headers_mut().insert(header::ALLOW, allow);
         }

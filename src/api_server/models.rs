@@ -19,7 +19,12 @@ pub struct IncidentRequest {
     #[schema(max_length = 63, pattern = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", example = "shop")]
     pub namespace: String,
     /// What is wrong, in a few words.
-    #[schema(min_length = 1, max_length = 256, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "checkout pods restart")]
+    #[schema(
+        min_length = 1,
+        max_length = 256,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$",
+        example = "checkout pods restart"
+    )]
     pub title: String,
     /// What else is known. Shown, never obeyed.
     #[schema(max_length = 8192, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
@@ -39,13 +44,21 @@ pub struct IncidentRequest {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TargetRequest {
     /// As in `apps/v1`. Absent: the version that Firewatch knows for the kind.
-    #[schema(max_length = 231, pattern = "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*/)?v[a-z0-9]{1,29}$", example = "apps/v1")]
+    #[schema(
+        max_length = 231,
+        pattern = "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*/)?v[a-z0-9]{1,29}$",
+        example = "apps/v1"
+    )]
     pub api_version: Option<String>,
     /// As in `Deployment`.
     #[schema(max_length = 63, pattern = "^[A-Z][A-Za-z0-9]{0,62}$", example = "Deployment")]
     pub kind: String,
     /// Its name.
-    #[schema(max_length = 253, pattern = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$", example = "checkout")]
+    #[schema(
+        max_length = 253,
+        pattern = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$",
+        example = "checkout"
+    )]
     pub name: String,
     /// Its namespace, where that is not the incident's: only incidents in Firewatch's own namespace may name another.
     #[schema(max_length = 63, pattern = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
@@ -86,7 +99,11 @@ fn texts() -> Schema {
     ObjectBuilder::new()
         .schema_type(Type::Object)
         .max_properties(Some(MAX_LABELS))
-        .property_names(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(MAX_LABEL))))
+        .property_names(Some(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .max_length(Some(MAX_LABEL)),
+        ))
         .additional_properties(Some(AdditionalProperties::RefOr(
             ObjectBuilder::new()
                 .schema_type(Type::String)
@@ -324,16 +341,20 @@ impl IncidentView {
             severity: severity(incident).map(|severity| severity.to_string()),
             target: incident.spec.target.as_ref().map(|t| format!("{}/{}", t.kind, t.name)),
             phase: status.map(|status| status.phase).unwrap_or_default().to_string(),
-            outcome: status.and_then(|status| status.outcome).map(|outcome| outcome.to_string()),
+            outcome: status
+                .and_then(|status| status.outcome)
+                .map(|outcome| outcome.to_string()),
             message: status.and_then(|status| status.message.clone()),
             occurrences: status.map_or(0, |status| status.occurrences),
             requested_by: incident.spec.requested_by.clone(),
-            root_cause: status.and_then(|status| status.root_cause.as_ref()).map(|cause| CauseView {
-                category: cause.category.clone(),
-                summary: cause.summary.clone(),
-                object: cause.object.to_string(),
-                confidence: cause.confidence.clone(),
-            }),
+            root_cause: status
+                .and_then(|status| status.root_cause.as_ref())
+                .map(|cause| CauseView {
+                    category: cause.category.clone(),
+                    summary: cause.summary.clone(),
+                    object: cause.object.to_string(),
+                    confidence: cause.confidence.clone(),
+                }),
             plan: status.and_then(|status| {
                 let plan = status.plan.as_ref()?;
                 Some(PlanView {

@@ -31,7 +31,10 @@ pub struct PathParams {
     #[param(max_length = 63, pattern = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
     pub namespace: String,
     /// Its name.
-    #[param(max_length = 63, pattern = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$")]
+    #[param(
+        max_length = 63,
+        pattern = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$"
+    )]
     pub name: String,
 }
 
@@ -41,7 +44,7 @@ pub struct PathParams {
 #[allow(dead_code)] // Described here, read by `transitions`.
 pub struct StreamParams {
     /// The id of the last event that was seen.
-    #[param(rename = "Last-Event-ID", required = false, minimum = 0)]
+    #[param(rename = "Last-Event-ID", required = false, minimum = 0, maximum = 2_147_483_647)]
     pub last_event_id: i64,
 }
 
@@ -82,11 +85,16 @@ const PROBLEMS: [(&str, bool, &str); 9] = [
 /// The document.
 pub fn document() -> Value {
     let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
-    let problem = json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/ProblemDocument" } } });
+    let problem =
+        json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/ProblemDocument" } } });
     let header = |name: &str, what: &str| json!({ name: { "description": what, "schema": { "type": "string" } } });
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     for operation in paths.into_iter().flat_map(|paths| paths.values_mut()) {
-        for operation in operation.as_object_mut().into_iter().flat_map(|methods| methods.values_mut()) {
+        for operation in operation
+            .as_object_mut()
+            .into_iter()
+            .flat_map(|methods| methods.values_mut())
+        {
             let has_body = operation.get("requestBody").is_some();
             let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
                 continue;
@@ -134,13 +142,21 @@ mod tests {
     fn the_document_in_the_repository_is_the_one_that_the_code_makes() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
         let kept = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(kept == text(), "docs/openapi.json differs; write it anew: cargo run -- openapi > docs/openapi.json");
+        assert!(
+            kept == text(),
+            "docs/openapi.json differs; write it anew: cargo run -- openapi > docs/openapi.json"
+        );
     }
 
     #[test]
     fn every_route_is_described_and_every_description_has_a_route() {
         let document = document();
-        let described: BTreeSet<&str> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+        let described: BTreeSet<&str> = document["paths"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
         let routes = [INCIDENT, RUN, INCIDENTS, ONE, DOCUMENT, TRANSITIONS, APPROVAL];
         assert_eq!(described, routes.into_iter().collect());
         assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));

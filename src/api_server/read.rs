@@ -47,11 +47,18 @@ pub async fn list(
     };
     let (mut items, mut next) = (Vec::new(), asked.next.clone());
     for _ in 0..PARTS {
-        let wanted = asked.limit.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
+        let wanted = asked
+            .limit
+            .saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
         let mut params = ListParams::default().limit(wanted);
         params.continue_token = next.take();
         let part = api.list(&params).await.map_err(|error| no_list(&error))?;
-        items.extend(part.items.iter().filter(|incident| asked.wants(incident)).map(IncidentView::of));
+        items.extend(
+            part.items
+                .iter()
+                .filter(|incident| asked.wants(incident))
+                .map(IncidentView::of),
+        );
         next = part.metadata.continue_.filter(|token| !token.is_empty());
         if next.is_none() || items.len() >= asked.limit as usize {
             break;
@@ -99,7 +106,10 @@ impl Asked {
         };
         let next = query.remove("continue").filter(|token| !token.is_empty());
         if next.as_ref().is_some_and(|token| token.chars().count() > MAX_CONTINUE) {
-            return Err(Problem::invalid("continue", format!("has more than {MAX_CONTINUE} characters")));
+            return Err(Problem::invalid(
+                "continue",
+                format!("has more than {MAX_CONTINUE} characters"),
+            ));
         }
         Ok(Self {
             namespace,
@@ -155,7 +165,10 @@ pub async fn document(
     if let Some(name) = name {
         let wish = Wish::one("get", "remediationapprovals", &at.namespace, &name);
         if shared.access.may(&caller.user, &wish).await? {
-            row = approval(&shared, &at.namespace, &name).await?.as_ref().map(ApprovalRow::of);
+            row = approval(&shared, &at.namespace, &name)
+                .await?
+                .as_ref()
+                .map(ApprovalRow::of);
         }
     }
     let view = StoryView::with_approval(&incident, row);
@@ -213,6 +226,9 @@ mod tests {
             assert_eq!(asked(query).unwrap_err().field.as_deref(), Some(field), "{query}");
         }
         let all = asked("namespace=shop&phase=AwaitingApproval&severity=high&limit=7&continue=x").unwrap();
-        assert_eq!((all.phase, all.limit, all.next.as_deref()), (Some(Phase::AwaitingApproval), 7, Some("x")));
+        assert_eq!(
+            (all.phase, all.limit, all.next.as_deref()),
+            (Some(Phase::AwaitingApproval), 7, Some("x"))
+        );
     }
 }

@@ -15,9 +15,8 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// What a scenario reports.
 pub fn incident(name: &str) -> Result<Incident, Problem> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let is_name = (1..=63).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.chars().all(plain);
+    let is_name =
+        (1..=63).contains(&name.len()) && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(plain);
     if !is_name {
         return Err(Problem::invalid(
             "scenario",
@@ -26,7 +25,10 @@ pub fn incident(name: &str) -> Result<Incident, Problem> {
     }
     let (_, text) = TABLE.iter().find(|(known, _)| *known == name).ok_or_else(|| {
         let all: Vec<&str> = names().collect();
-        Problem::new(Kind::NotFound, format!("no scenario {name}; there are: {}", all.join(", ")))
+        Problem::new(
+            Kind::NotFound,
+            format!("no scenario {name}; there are: {}", all.join(", ")),
+        )
     })?;
     // A test reads all of them.
     serde_saphyr::from_str(text).map_err(|error| Problem::new(Kind::NotFound, format!("scenario {name}: {error}")))
@@ -49,7 +51,16 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_refused_and_what_is_unknown_is_not_found() {
-        for bad in ["", "..", "../crashloop", "crash/loop", "Crashloop", "a\0", "_a", &"a".repeat(64)] {
+        for bad in [
+            "",
+            "..",
+            "../crashloop",
+            "crash/loop",
+            "Crashloop",
+            "a\0",
+            "_a",
+            &"a".repeat(64),
+        ] {
             assert_eq!(incident(bad).unwrap_err().field.as_deref(), Some("scenario"), "{bad:?}");
         }
         let unknown = incident("no_such").unwrap_err();

@@ -28,6 +28,8 @@ use super::problem::{Kind, Problem};
 use super::read;
 use super::server::{STREAMS_OF_ONE, Shared};
 
+/// No incident has more transitions.
+const MAX_SEQUENCE: i64 = 2_147_483_647;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Follows an incident.
@@ -74,6 +76,7 @@ fn last_event(headers: &HeaderMap) -> Result<i64, Problem> {
         .ok()
         .filter(|text| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()))
         .and_then(|text| text.parse().ok())
+        .filter(|number| *number <= MAX_SEQUENCE)
         .ok_or_else(|| Problem::invalid("Last-Event-ID", "is not the id of an event of this stream: a number"))
 }
 
@@ -301,9 +304,15 @@ mod tests {
         let mut story = Story::after(0);
         assert!(story.hear(Seen::Init).is_empty());
         let first = story.hear(Seen::InitApply(incident(2, 0, "Triaging")));
-        assert_eq!(names(&first), [("transition", Some(1)), ("transition", Some(2)), ("state", Some(2))]);
+        assert_eq!(
+            names(&first),
+            [("transition", Some(1)), ("transition", Some(2)), ("state", Some(2))]
+        );
         assert!(story.hear(Seen::InitDone).is_empty());
-        assert!(story.hear(Seen::Apply(incident(2, 1, "Triaging"))).is_empty(), "it was only stored");
+        assert!(
+            story.hear(Seen::Apply(incident(2, 1, "Triaging"))).is_empty(),
+            "it was only stored"
+        );
         let next = story.hear(Seen::Apply(incident(3, 2, "Investigating")));
         assert_eq!(names(&next), [("transition", Some(3))]);
         let end = story.hear(Seen::Apply(incident(4, 3, "Completed")));
@@ -331,7 +340,10 @@ mod tests {
     fn an_incident_that_is_gone_ends_the_stream() {
         let mut story = Story::after(0);
         story.hear(Seen::InitApply(incident(1, 0, "Triaging")));
-        assert_eq!(names(&story.hear(Seen::Delete(incident(1, 0, "Triaging")))), [("gone", None)]);
+        assert_eq!(
+            names(&story.hear(Seen::Delete(incident(1, 0, "Triaging")))),
+            [("gone", None)]
+        );
         story.hear(Seen::Init);
         assert_eq!(names(&story.hear(Seen::InitDone)), [("gone", None)]);
     }
@@ -345,7 +357,8 @@ mod tests {
 
     #[test]
     fn the_last_event_is_a_number() {
-        let headers = |text: &'static str| HeaderMap::from_iter([("last-event-id".parse().unwrap(), text.parse().unwrap())]);
+        let headers =
+            |text: &'static str| HeaderMap::from_iter([("last-event-id".parse().unwrap(), text.parse().unwrap())]);
         assert_eq!(last_event(&HeaderMap::new()).unwrap(), 0);
         assert_eq!(last_event(&headers("12")).unwrap(), 12);
         for bad in ["", "-1", "x", "99999999999999999999"] {

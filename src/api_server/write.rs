@@ -44,9 +44,10 @@ impl From<kube::Error> for Failure {
                 Kind::NotFound,
                 "the namespace does not exist, or is being deleted",
             )),
-            kube::Error::Api(status) if status.is_forbidden() || status.is_invalid() => {
-                Self::Told(Problem::new(Kind::Forbidden, format!("the cluster refused it: {}", status.message)))
-            }
+            kube::Error::Api(status) if status.is_forbidden() || status.is_invalid() => Self::Told(Problem::new(
+                Kind::Forbidden,
+                format!("the cluster refused it: {}", status.message),
+            )),
             _ => Self::Told(Problem::unavailable(&error)),
         }
     }
@@ -85,13 +86,18 @@ async fn try_open(client: &Client, wanted: &Wanted) -> Result<(Opened, Incident)
     }
     let next = latest.as_ref().map_or(1, |(number, _)| number.saturating_add(1));
     let previous = latest.map(|(_, incident)| incident.name_any());
-    let made = api.create(&PostParams::default(), &incident(wanted, next, previous)).await?;
+    let made = api
+        .create(&PostParams::default(), &incident(wanted, next, previous))
+        .await?;
     tracing::info!(incident = %format!("{}/{}", wanted.namespace, made.name_any()), by = wanted.spec.requested_by.as_deref(), "the HTTP API made an incident");
     Ok((opened(&made, true, wanted), made))
 }
 
 fn is_over(incident: &Incident) -> bool {
-    let completed = incident.status.as_ref().is_some_and(|status| status.phase == Phase::Completed);
+    let completed = incident
+        .status
+        .as_ref()
+        .is_some_and(|status| status.phase == Phase::Completed);
     completed || incident.metadata.deletion_timestamp.is_some()
 }
 
@@ -121,13 +127,11 @@ fn opened(incident: &Incident, created: bool, wanted: &Wanted) -> Opened {
 }
 
 fn incident(wanted: &Wanted, number: u64, previous: Option<String>) -> Incident {
-    let annotations: BTreeMap<String, String> = [
-        (PREVIOUS_ANNOTATION, previous),
-        (NOTE_ANNOTATION, wanted.note.clone()),
-    ]
-    .into_iter()
-    .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-    .collect();
+    let annotations: BTreeMap<String, String> =
+        [(PREVIOUS_ANNOTATION, previous), (NOTE_ANNOTATION, wanted.note.clone())]
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+            .collect();
     let short = wanted.key.get(..16).unwrap_or(&wanted.key);
     let made = Incident::new(&format!("api-{short}-{number}"), wanted.spec.clone());
     Incident {

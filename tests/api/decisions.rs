@@ -18,7 +18,11 @@ const VIEWER: &[(&str, &[&str])] = &[("incidents", &["get"]), ("remediationappro
 /// An incident with a plan that waits, made as the operator makes them; its path and the plan's digest.
 async fn waiting(world: &World, name: &str) -> (String, String, String) {
     let incident = json!({ "apiVersion": "firewatch.dev/v1alpha1", "kind": "Incident", "metadata": { "name": name }, "spec": { "title": "t" } });
-    let incident = world.incidents().create(&PostParams::default(), &serde_json::from_value(incident).unwrap()).await.unwrap();
+    let incident = world
+        .incidents()
+        .create(&PostParams::default(), &serde_json::from_value(incident).unwrap())
+        .await
+        .unwrap();
     let expires = Timestamp::now().checked_add(SignedDuration::from_mins(10)).unwrap();
     let expires = Timestamp::from_second(expires.as_second()).unwrap().to_string();
     let action = json!({
@@ -37,14 +41,21 @@ async fn waiting(world: &World, name: &str) -> (String, String, String) {
     let digest = digest::of_approval(&approval).unwrap().as_str().to_owned();
     approval.spec.plan_digest.clone_from(&digest);
     approval.metadata.name = Some(digest::approval_name(name, &digest));
-    let approval = approvals(world, &world.operator).create(&PostParams::default(), &approval).await.unwrap();
+    let approval = approvals(world, &world.operator)
+        .create(&PostParams::default(), &approval)
+        .await
+        .unwrap();
     let status = json!({
         "phase": "AwaitingApproval", "approvalState": "Pending",
         "approvalRef": { "name": approval.name_any(), "uid": approval.uid().unwrap() },
         "plan": { "revision": 1, "digest": digest, "risk": "medium", "summary": "restart", "actions": [], "estimatedResolutionSeconds": 1 },
     });
     world.stands(name, status).await;
-    (format!("/incidents/{}/{name}", world.namespace), digest, approval.name_any())
+    (
+        format!("/incidents/{}/{name}", world.namespace),
+        digest,
+        approval.name_any(),
+    )
 }
 
 fn approvals(world: &World, client: &kube::Client) -> Api<RemediationApproval> {
@@ -79,15 +90,24 @@ async fn a_decision_is_written_with_the_caller_s_own_token_and_the_token_leaves_
     } else {
         assert_eq!(answer.status, 200, "{answer:?}");
         let me = world.user("approver");
-        assert_eq!((&answer.body["by"], &answer.body["waitsForSecond"]), (&json!(me), &json!(false)));
-        assert_eq!((stored.spec.decision, stored.spec.approver), (Decision::Approved, Some(me)));
+        assert_eq!(
+            (&answer.body["by"], &answer.body["waitsForSecond"]),
+            (&json!(me), &json!(false))
+        );
+        assert_eq!(
+            (stored.spec.decision, stored.spec.approver),
+            (Decision::Approved, Some(me))
+        );
         assert_eq!(stored.spec.reason.as_deref(), Some("looked at it"));
         let again = api.post(&format!("{path}/approval"), &token, &yes(&digest)).await;
         again.is_problem(409, "AlreadyDecided");
     }
     api.stops().await;
     let log = String::from_utf8_lossy(&logged().lock().unwrap()).into_owned();
-    assert!(log.contains("TRACE") && log.contains("the HTTP API listens"), "everything is captured");
+    assert!(
+        log.contains("TRACE") && log.contains("the HTTP API listens"),
+        "everything is captured"
+    );
     // The signature alone is as secret as the whole.
     let signature = token.rsplit('.').next().unwrap();
     assert!(signature.len() > 40 && !log.contains(signature), "a token was logged");
@@ -113,7 +133,13 @@ async fn who_may_not_decide_is_refused_by_the_api_server_itself() {
 #[tokio::test]
 async fn a_caller_of_the_token_file_decides_nothing_and_is_sent_to_kubectl() {
     let world = World::new("file").await;
-    world.grant("file", APPROVER, json!({ "kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": FILE_USER })).await;
+    world
+        .grant(
+            "file",
+            APPROVER,
+            json!({ "kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": FILE_USER }),
+        )
+        .await;
     let (path, digest, name) = waiting(&world, "i").await;
     let api = world.api(|_| {}).await;
     let answer = api.post(&format!("{path}/approval"), FILE_TOKEN, &yes(&digest)).await;
@@ -131,7 +157,9 @@ async fn a_token_that_is_not_for_the_api_server_decides_nothing() {
     world.caller("approver", APPROVER).await;
     let token = world.token("approver", Some("firewatch")).await;
     let (path, digest, name) = waiting(&world, "i").await;
-    let api = world.api(|config| config.audiences = vec!["firewatch".to_owned()]).await;
+    let api = world
+        .api(|config| config.audiences = vec!["firewatch".to_owned()])
+        .await;
     let answer = api.post(&format!("{path}/approval"), &token, &yes(&digest)).await;
     answer.is_problem(403, "OwnTokenNeeded");
     let stored = approvals(&world, &world.admin).get(&name).await.unwrap();
@@ -145,10 +173,22 @@ async fn where_no_plan_waits_nothing_is_decided() {
     let world = World::new("noplan").await;
     let token = world.caller("approver", APPROVER).await;
     let api = world.api(|_| {}).await;
-    let made = api.post("/incident", &token, &json!({ "namespace": world.namespace, "title": "x" })).await;
-    let path = format!("/incidents/{}/{}/approval", world.namespace, made.body["name"].as_str().unwrap());
+    let made = api
+        .post(
+            "/incident",
+            &token,
+            &json!({ "namespace": world.namespace, "title": "x" }),
+        )
+        .await;
+    let path = format!(
+        "/incidents/{}/{}/approval",
+        world.namespace,
+        made.body["name"].as_str().unwrap()
+    );
     let digest = format!("sha256:{}", "1".repeat(64));
-    api.post(&path, &token, &yes(&digest)).await.is_problem(409, "NoPlanWaiting");
+    api.post(&path, &token, &yes(&digest))
+        .await
+        .is_problem(409, "NoPlanWaiting");
     api.stops().await;
     world.over().await;
 }

@@ -10,8 +10,9 @@ use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn schemathesis_finds_nothing() {
-    let program = std::env::var("FIREWATCH_SCHEMATHESIS")
-        .expect("FIREWATCH_SCHEMATHESIS names it: `tests/cluster/prepare schemathesis`, `eval \"$(tests/cluster/env.sh)\"`");
+    let program = std::env::var("FIREWATCH_SCHEMATHESIS").expect(
+        "FIREWATCH_SCHEMATHESIS names it: `tests/cluster/prepare schemathesis`, `eval \"$(tests/cluster/env.sh)\"`",
+    );
     let world = World::new("schema").await;
     let token = world.caller("tester", &[]).await;
     world.grant_everywhere("tester").await;
@@ -55,8 +56,22 @@ async fn schemathesis_finds_nothing() {
             .args(["run", "openapi.json", "--no-color", "--checks", "all"])
             .args(["--url", &format!("http://{address}")])
             .args(["--header", &format!("Authorization: Bearer {token}")])
-            .args(["--seed", "1", "--generation-deterministic", "--generation-database", "none"])
-            .args(["--max-examples", "12", "--max-time", "40", "--request-timeout", "10", "--no-shrink"])
+            .args([
+                "--seed",
+                "1",
+                "--generation-deterministic",
+                "--generation-database",
+                "none",
+            ])
+            .args([
+                "--max-examples",
+                "12",
+                "--max-time",
+                "40",
+                "--request-timeout",
+                "10",
+                "--no-shrink",
+            ])
             .args(["--continue-on-failure", "--suppress-health-check", "all"])
             .env("NO_PROXY", "127.0.0.1")
             .output()
@@ -72,7 +87,12 @@ async fn schemathesis_finds_nothing() {
     );
     // It has tried all of them, and was let in.
     let shown = api.metrics.render();
-    for (route, status) in [("/incident", 201), ("/incident/run", 201), ("/incidents", 200), ("/incidents/{namespace}/{name}/transitions", 200)] {
+    for (route, status) in [
+        ("/incident", 201),
+        ("/incident/run", 201),
+        ("/incidents", 200),
+        ("/incidents/{namespace}/{name}/transitions", 200),
+    ] {
         let label = format!("route=\"{route}\"");
         let is = shown
             .lines()

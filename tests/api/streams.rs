@@ -46,14 +46,21 @@ impl Reader {
             let _ = self.stream.read_to_end(&mut rest).await;
             self.text.push_str(&String::from_utf8_lossy(&rest));
         };
-        assert!(tokio::time::timeout(Duration::from_secs(20), read).await.is_ok(), "it goes on");
+        assert!(
+            tokio::time::timeout(Duration::from_secs(20), read).await.is_ok(),
+            "it goes on"
+        );
         self.text
     }
 }
 
 async fn incident(world: &World) -> (String, String) {
     let made = json!({ "apiVersion": "firewatch.dev/v1alpha1", "kind": "Incident", "metadata": { "name": "i" }, "spec": { "title": "t" } });
-    let made = world.incidents().create(&PostParams::default(), &serde_json::from_value(made).unwrap()).await.unwrap();
+    let made = world
+        .incidents()
+        .create(&PostParams::default(), &serde_json::from_value(made).unwrap())
+        .await
+        .unwrap();
     (made.name_any(), format!("/incidents/{}/i/transitions", world.namespace))
 }
 
@@ -70,12 +77,32 @@ async fn transitions_are_told_as_they_happen_until_the_incident_is_over() {
     let api = world.api(|_| {}).await;
     let mut reader = Reader::open(&api, &path, &token).await;
     reader.hears("event: state").await;
-    assert!(reader.text.to_ascii_lowercase().contains("content-type: text/event-stream"), "{}", reader.text);
-    world.stands(&name, json!({ "phase": "Triaging", "sequence": 1, "outbox": [entry(1, "Triaging")] })).await;
+    assert!(
+        reader
+            .text
+            .to_ascii_lowercase()
+            .contains("content-type: text/event-stream"),
+        "{}",
+        reader.text
+    );
+    world
+        .stands(
+            &name,
+            json!({ "phase": "Triaging", "sequence": 1, "outbox": [entry(1, "Triaging")] }),
+        )
+        .await;
     reader.hears("id: 1").await;
-    world.stands(&name, json!({ "phase": "Completed", "outcome": "Escalated", "sequence": 2, "outbox": [entry(2, "Completed")] })).await;
+    world
+        .stands(
+            &name,
+            json!({ "phase": "Completed", "outcome": "Escalated", "sequence": 2, "outbox": [entry(2, "Completed")] }),
+        )
+        .await;
     let said = reader.ends().await;
-    assert!(said.contains("event: transition") && said.contains("id: 2") && said.contains("event: end"), "{said}");
+    assert!(
+        said.contains("event: transition") && said.contains("id: 2") && said.contains("event: end"),
+        "{said}"
+    );
     assert!(said.contains(r#""outcome":"Escalated""#), "{said}");
     assert!(!said.contains("\nevent: forged"), "{said}");
     api.stops().await;

@@ -29,21 +29,25 @@ pub const FILE_USER: &str = "firewatch-api:ci";
 const OPERATOR_NAMESPACE: &str = "firewatch-system";
 const OPERATOR: &str = "system:serviceaccount:firewatch-system:firewatch";
 
+/// Writes into a buffer that the tests read.
+struct To(Arc<Mutex<Vec<u8>>>);
+
+impl Write for To {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Everything that this process logs.
 pub fn logged() -> Arc<Mutex<Vec<u8>>> {
     static LOG: std::sync::OnceLock<Arc<Mutex<Vec<u8>>>> = std::sync::OnceLock::new();
     LOG.get_or_init(|| {
         let log = Arc::new(Mutex::new(Vec::new()));
-        struct To(Arc<Mutex<Vec<u8>>>);
-        impl Write for To {
-            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                self.0.lock().unwrap().extend_from_slice(bytes);
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
         let to = log.clone();
         let _ = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
@@ -218,7 +222,11 @@ impl World {
             listen: Some("127.0.0.1:0".parse().unwrap()),
             token_review: true,
             token_file: Some(file.path().to_owned()),
-            stream_seconds: if changed.stream_seconds == 0 { 60 } else { changed.stream_seconds },
+            stream_seconds: if changed.stream_seconds == 0 {
+                60
+            } else {
+                changed.stream_seconds
+            },
             ..changed
         };
         let stop = CancellationToken::new();
@@ -248,15 +256,23 @@ impl World {
     /// Writes an incident's status, as the operator does.
     pub async fn stands(&self, name: &str, status: Value) {
         Api::<Incident>::namespaced(self.operator.clone(), &self.namespace)
-            .patch_status(name, &PatchParams::default(), &Patch::Merge(json!({ "status": status })))
+            .patch_status(
+                name,
+                &PatchParams::default(),
+                &Patch::Merge(json!({ "status": status })),
+            )
             .await
             .unwrap();
     }
 
     pub async fn over(self) {
         let gone = DeleteParams::default();
-        let _ = Api::<Namespace>::all(self.admin.clone()).delete(&self.namespace, &gone).await;
-        let _ = Api::<ClusterRole>::all(self.admin.clone()).delete(&self.namespace, &gone).await;
+        let _ = Api::<Namespace>::all(self.admin.clone())
+            .delete(&self.namespace, &gone)
+            .await;
+        let _ = Api::<ClusterRole>::all(self.admin.clone())
+            .delete(&self.namespace, &gone)
+            .await;
         let _ = Api::<ClusterRoleBinding>::all(self.admin.clone())
             .delete(&self.namespace, &gone)
             .await;
@@ -338,7 +354,11 @@ pub struct Answer {
 impl Answer {
     /// Whether it is this problem, as a problem document.
     pub fn is_problem(&self, status: u16, title: &str) {
-        assert_eq!((self.status, self.body["title"].as_str()), (status, Some(title)), "{self:?}");
+        assert_eq!(
+            (self.status, self.body["title"].as_str()),
+            (status, Some(title)),
+            "{self:?}"
+        );
         assert!(self.head.contains("content-type: application/problem+json"), "{self:?}");
         assert_eq!(self.body["status"], status, "{self:?}");
         assert!(self.head.contains("x-request-id: "), "{self:?}");

@@ -79,7 +79,9 @@ fn who_calls_is_asked_only_where_the_http_api_is_on() {
     };
     assert!(reviews(TRIED_OUT).is_empty());
     assert_eq!(reviews(EVERYTHING), ["subjectaccessreviews", "tokenreviews"]);
-    let file = format!("{TRIED_OUT}\napi: {{enabled: true, plainHttp: true, tokenReview: {{enabled: false}}, tokenSecret: t}}");
+    let file = format!(
+        "{TRIED_OUT}\napi: {{enabled: true, plainHttp: true, tokenReview: {{enabled: false}}, tokenSecret: t}}"
+    );
     assert_eq!(reviews(&file), ["subjectaccessreviews"]);
 }
 

@@ -45,7 +45,10 @@ fn a_wrong_value_is_refused_by_the_name_of_its_field() {
         ("rbac: {aggregateApprover: true}", "aggregateApprover"),
         ("api: {enabled: maybe}", "/api/enabled"),
         ("api: {rate: -1}", "/api/rate"),
-        ("api: {tokenReview: {audiences: ['a,b']}}", "/api/tokenReview/audiences/0"),
+        (
+            "api: {tokenReview: {audiences: ['a,b']}}",
+            "/api/tokenReview/audiences/0",
+        ),
     ] {
         let set = if values.starts_with("audit") {
             values.to_owned()
