@@ -215,14 +215,14 @@ impl Access {
     }
 
     async fn ask<T>(&self, question: BoxFuture<'_, Result<T, kube::Error>>) -> Result<T, Problem> {
-        let busy = |_| {
+        let busy = || {
             Problem::new(
                 Kind::Overloaded,
                 "too many callers are being asked who they are; try again",
             )
         };
         let answer = async {
-            let _turn = self.reviews.acquire().await.map_err(|_| busy(()))?;
+            let _turn = self.reviews.acquire().await.map_err(|_| busy())?;
             question.await.map_err(|error| {
                 tracing::warn!(%error, "a caller's rights could not be asked");
                 Problem::new(
@@ -231,7 +231,7 @@ impl Access {
                 )
             })
         };
-        tokio::time::timeout(PATIENCE, answer).await.map_err(|_| busy(()))?
+        tokio::time::timeout(PATIENCE, answer).await.map_err(|_| busy())?
     }
 }
 

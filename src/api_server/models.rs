@@ -376,6 +376,28 @@ pub fn severity(incident: &Incident) -> Option<Severity> {
     assessed.map(|triage| triage.severity).or(incident.spec.severity)
 }
 
+/// One event of a stream of transitions.
+#[derive(ToSchema, Debug)]
+#[allow(dead_code)] // `transitions` sends it; this describes it.
+pub struct StreamEvent {
+    /// `state`, `transition`, and at last `end`, `gone` or `again`.
+    #[schema(schema_with = stream_events)]
+    pub event: String,
+    /// The sequence that it tells of.
+    #[schema(required = false, nullable = false)]
+    pub id: Option<String>,
+    /// JSON.
+    pub data: String,
+}
+
+fn stream_events() -> Object {
+    words(
+        ["state", "transition", "end", "gone", "again"]
+            .map(str::to_owned)
+            .into_iter(),
+    )
+}
+
 /// A decision about exactly one plan.
 #[derive(Deserialize, ToSchema, Debug, Clone)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

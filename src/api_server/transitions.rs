@@ -34,7 +34,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Follows an incident.
 #[utoipa::path(get, path = "/incidents/{namespace}/{name}/transitions", operation_id = "followIncident", tag = "incidents", params(openapi::PathParams, openapi::StreamParams), responses(
-    (status = 200, description = "Events `state` (where it stands), `transition` (id: its sequence), and at the end `end` (it is over), `gone`, or `again` (connect again)", body = String, content_type = "text/event-stream"),
+    (status = 200, description = "Events `state` (where it stands), `transition` (id: its sequence), and at the end `end` (it is over), `gone`, or `again` (connect again)", body = super::models::StreamEvent, content_type = "text/event-stream"),
 ))]
 pub async fn stream(
     State(shared): State<Arc<Shared>>,

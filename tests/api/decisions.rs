@@ -115,6 +115,44 @@ async fn a_decision_is_written_with_the_caller_s_own_token_and_the_token_leaves_
     world.over().await;
 }
 
+/// A cluster that is the user's own has no person whose token is known: there the service account above stands for one.
+#[tokio::test]
+async fn a_person_decides_whether_the_guards_are_installed_or_not() {
+    let Ok(token) = std::env::var("FIREWATCH_PERSON_TOKEN") else {
+        return;
+    };
+    let world = World::new("person").await;
+    let person = json!({ "kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "person" });
+    world.grant("person", APPROVER, person).await;
+    let (path, digest, name) = waiting(&world, "i").await;
+    let api = world.api(|_| {}).await;
+    let no = json!({ "decision": "Rejected", "planDigest": digest, "reason": "not now" });
+    let answer = api.post(&format!("{path}/approval"), &token, &no).await;
+    assert_eq!(
+        (answer.status, &answer.body["by"]),
+        (200, &json!("person")),
+        "{answer:?}"
+    );
+    let stored = approvals(&world, &world.admin).get(&name).await.unwrap();
+    assert_eq!(
+        (stored.spec.decision, stored.spec.approver.as_deref()),
+        (Decision::Rejected, Some("person"))
+    );
+    api.post(&format!("{path}/approval"), &token, &yes(&digest))
+        .await
+        .is_problem(409, "AlreadyDecided");
+    let (path, digest, name) = waiting(&world, "j").await;
+    let answer = api.post(&format!("{path}/approval"), &token, &yes(&digest)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let stored = approvals(&world, &world.admin).get(&name).await.unwrap();
+    assert_eq!(
+        (stored.spec.decision, stored.spec.approver.as_deref()),
+        (Decision::Approved, Some("person"))
+    );
+    api.stops().await;
+    world.over().await;
+}
+
 #[tokio::test]
 async fn who_may_not_decide_is_refused_by_the_api_server_itself() {
     let world = World::new("refused").await;
