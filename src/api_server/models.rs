@@ -215,7 +215,7 @@ pub struct ListQuery {
     #[param(required = false, schema_with = severities)]
     pub severity: String,
     /// At most so many (50).
-    #[param(required = false, minimum = 1, maximum = 500)]
+    #[param(required = false, minimum = 1, maximum = 100)]
     pub limit: u32,
     /// Where the list before this one ended: its `continue`.
     #[param(required = false, max_length = 4096)]

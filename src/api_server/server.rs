@@ -25,6 +25,8 @@ use crate::telemetry::metrics::Metrics;
 
 /// Requests that are handled at once.
 const AT_ONCE: usize = 64;
+/// Lists that are read at once: what bounds the memory.
+const LISTS: usize = 2;
 /// Streams that are open at once, of all callers.
 const STREAMS: usize = 64;
 /// And of one.
@@ -57,6 +59,7 @@ pub struct Shared {
     pub(super) token_review: bool,
     pub(super) buckets: Option<Mutex<Buckets<String>>>,
     pub(super) turns: Semaphore,
+    pub(super) lists: Semaphore,
     pub(super) streams: Arc<Semaphore>,
     pub(super) streams_of: Mutex<std::collections::HashMap<String, usize>>,
     pub(super) stream_for: Duration,
@@ -93,6 +96,7 @@ pub async fn start(config: &ApiConfig, ways: Ways, stop: CancellationToken) -> R
         token_review: config.token_review,
         buckets: (config.rate > 0).then(|| Mutex::new(Buckets::new(config.rate, config.rate.saturating_mul(5)))),
         turns: Semaphore::new(AT_ONCE),
+        lists: Semaphore::new(LISTS),
         streams: Arc::new(Semaphore::new(STREAMS)),
         streams_of: Mutex::default(),
         stream_for: Duration::from_secs(config.stream_seconds.clamp(1, 540)),
