@@ -46,6 +46,9 @@ pub struct Config {
     /// Webhooks.
     #[command(flatten)]
     pub intake: crate::intake::IntakeConfig,
+    /// The HTTP API; none by default.
+    #[command(flatten)]
+    pub api: crate::api_server::ApiConfig,
     /// Models; none by default.
     #[command(flatten)]
     pub model: crate::model::ModelArgs,

@@ -2,6 +2,7 @@
 //!
 //! # Map
 //! - `incident`: the loop: observe, decide (in the core), perform one step, record it.
+//! - `api_server`: the HTTP API: incidents are reported, read, followed and decided about.
 //! - `intake`: webhooks from other machines become incidents.
 //! - `model`: the way to a model; unused unless one is configured.
 //! - `sandbox`: sandbox Jobs and what comes out of them.
@@ -14,6 +15,7 @@
 //! # Invariants
 //! `docs/architecture.md` lists them: no change without a verified approval, the operator cannot touch workloads, no transition is lost.
 
+pub mod api_server;
 pub mod approval;
 pub mod config;
 pub mod crds;

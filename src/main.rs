@@ -1,4 +1,4 @@
-//! The operator's command line: `run`, `crds`, `migrate`, `audit`, `selfcheck`. It only parses and dispatches.
+//! The operator's command line: `run`, `crds`, `migrate`, `audit`, `openapi`, `selfcheck`. It only parses and dispatches.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +24,8 @@ enum Command {
         #[arg(long)]
         dir: Option<PathBuf>,
     },
+    /// Print the OpenAPI document of the HTTP API.
+    Openapi,
     /// Bring the database's schema up to date, under the role that owns it.
     Migrate {
         /// Postgres of the owning role.
@@ -85,6 +87,10 @@ async fn main() -> ExitCode {
         Command::Crds { dir } => firewatch::crds::write(dir.as_deref())
             .map(|()| ExitCode::SUCCESS)
             .map_err(Into::into),
+        Command::Openapi => {
+            print!("{}", firewatch::api_server::openapi::text());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Migrate { database_url } => firewatch::store::migrate(&database_url)
             .await
             .map(|()| ExitCode::SUCCESS)

@@ -20,6 +20,7 @@ use kube_lease_manager::LeaseManagerBuilder;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::api_server;
 use crate::approval::guard::GuardWatch;
 use crate::approval::policies;
 use crate::config::Config;
@@ -64,6 +65,9 @@ pub enum RunError {
     /// The intake is configured in a way in which it cannot run.
     #[error("{0}")]
     Intake(#[from] crate::intake::IntakeError),
+    /// The HTTP API is configured in a way in which it cannot run.
+    #[error("{0}")]
+    Api(#[from] crate::api_server::ApiError),
     /// The port is taken.
     #[error("/metrics could not be served: {0}")]
     Listen(#[from] std::io::Error),
@@ -80,7 +84,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         ready: ready.clone(),
     };
     let server = tokio::spawn(http::serve(config.listen, shown, stop.clone()));
-    let client = Client::try_from(kube::Config::infer().await?)?;
+    let way = kube::Config::infer().await?;
+    let client = Client::try_from(way.clone())?;
     let sink = store::open(
         config.database_url.as_deref(),
         config.audit.as_deref(),
@@ -97,6 +102,18 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         metrics.clone(),
     ));
     let intake = intake::server::start(&config.intake, alerts.clone(), metrics.clone(), stop.clone()).await?;
+    let ways = api_server::server::Ways {
+        client: client.clone(),
+        authority: Box::new(api_server::access::Cluster::new(
+            client.clone(),
+            config.api.audiences.clone(),
+        )),
+        as_caller: api_server::approval::as_caller(&way),
+        operator_namespace: config.namespace.clone(),
+        labels: config.intake.labels()?,
+        metrics: metrics.clone(),
+    };
+    let api = api_server::server::start(&config.api, ways, stop.clone()).await?;
     ready.store(true, Ordering::Relaxed);
     tracing::info!(namespace = %config.namespace, sandbox = %config.sandbox_namespace, image = %config.sandbox_image, "started");
 
@@ -138,6 +155,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let _ = tokio::time::timeout(Duration::from_secs(5), lease_loop).await;
     if let Some(intake) = intake {
         let _ = tokio::time::timeout(Duration::from_secs(1), intake.task).await;
+    }
+    if let Some(api) = api {
+        let _ = tokio::time::timeout(Duration::from_secs(1), api.task).await;
     }
     server.abort();
     tracing::info!("stopped");

@@ -1,5 +1,5 @@
 //! Bearer tokens of senders, from a file that is read again when it changes. Tokens are compared by their hashes in constant time, and
-//! never logged. Called by `server` before a body is read.
+//! never logged. Called by `server`, here and in `api_server`, before a body is read.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,18 +15,37 @@ use super::config::IntakeError;
 pub const MIN_TOKEN: usize = 16;
 const READ_AGAIN: Duration = Duration::from_secs(10);
 
-type Hash = [u8; 32];
+pub(crate) type Hash = [u8; 32];
 
-/// The tokens of a file.
-pub struct Tokens {
+/// What a line of the file says: the token, and whose it is.
+type Line<N> = fn(&str) -> Option<(&str, N)>;
+
+/// The tokens of a file, and of each whose it is, where lines say so.
+pub struct Tokens<N = ()> {
     path: PathBuf,
-    known: Mutex<(Vec<Hash>, Instant)>,
+    line: Line<N>,
+    known: Mutex<(Vec<(Hash, N)>, Instant)>,
 }
 
 impl Tokens {
-    /// Reads them for the first time.
+    /// Reads them for the first time: one a line.
     pub async fn open(path: &Path) -> Result<Self, IntakeError> {
-        let hashes = read(path).await.map_err(|error| IntakeError::File {
+        Self::open_as(path, |line| Some((line, ()))).await
+    }
+
+    /// Whether these headers carry one of them.
+    pub async fn admit(&self, headers: &HeaderMap) -> bool {
+        match bearer(headers) {
+            Some(sent) => self.owner(sent).await.is_some(),
+            None => false,
+        }
+    }
+}
+
+impl<N: Clone> Tokens<N> {
+    /// Reads them for the first time, from lines of this form.
+    pub async fn open_as(path: &Path, line: Line<N>) -> Result<Self, IntakeError> {
+        let hashes = read(path, line).await.map_err(|error| IntakeError::File {
             path: path.display().to_string(),
             error: error.to_string(),
         })?;
@@ -35,17 +54,17 @@ impl Tokens {
         }
         Ok(Self {
             path: path.to_owned(),
+            line,
             known: Mutex::new((hashes, Instant::now())),
         })
     }
 
-    /// Whether these headers carry one of them.
-    pub async fn admit(&self, headers: &HeaderMap) -> bool {
-        let Some(sent) = bearer(headers) else { return false };
+    /// Whose token this is.
+    pub async fn owner(&self, sent: &str) -> Option<N> {
         let sent = hash(sent);
         let mut known = self.known.lock().await;
         if known.1.elapsed() > READ_AGAIN {
-            match read(&self.path).await {
+            match read(&self.path, self.line).await {
                 // A file that is empty for a moment, as it is being replaced, takes no rights away.
                 Ok(hashes) if !hashes.is_empty() => known.0 = hashes,
                 Ok(_) => tracing::warn!(path = %self.path.display(), "no token in the file: the earlier ones hold"),
@@ -54,29 +73,33 @@ impl Tokens {
             known.1 = Instant::now();
         }
         // Every one is compared, whichever matches.
-        known
-            .0
-            .iter()
-            .fold(subtle::Choice::from(0), |found, one| found | one.ct_eq(&sent))
-            .into()
+        let mut owner = None;
+        for (one, name) in &known.0 {
+            if bool::from(one.ct_eq(&sent)) {
+                owner = Some(name);
+            }
+        }
+        owner.cloned()
     }
 }
 
-async fn read(path: &Path) -> std::io::Result<Vec<Hash>> {
+async fn read<N>(path: &Path, line: Line<N>) -> std::io::Result<Vec<(Hash, N)>> {
     let text = tokio::fs::read_to_string(path).await?;
     Ok(text
         .lines()
-        .map(str::trim)
-        .filter(|line| line.len() >= MIN_TOKEN)
-        .map(hash)
+        .filter_map(|text| line(text.trim()))
+        .filter(|(token, _)| token.len() >= MIN_TOKEN)
+        .map(|(token, name)| (hash(token), name))
         .collect())
 }
 
-fn hash(token: &str) -> Hash {
+/// What a token is known by.
+pub(crate) fn hash(token: &str) -> Hash {
     Sha256::digest(token.as_bytes()).into()
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The one token that these headers carry.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next()?.to_str().ok()?;
     // Two headers are two senders' opinions: neither counts.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use firewatch_core::intake::target::{LabelPolicy, PolicyError, pair};
 
+use super::listen::TlsFiles;
+
 /// How the intake runs. Each flag can be given as the environment variable beside it.
 #[derive(Args, Clone, Debug, Default)]
 pub struct IntakeConfig {
@@ -97,6 +99,15 @@ pub enum IntakeError {
 }
 
 impl IntakeConfig {
+    /// Its TLS files.
+    pub fn tls(&self) -> TlsFiles {
+        TlsFiles {
+            cert: self.tls_cert.clone(),
+            key: self.tls_key.clone(),
+            client_ca: self.client_ca.clone(),
+        }
+    }
+
     /// Which labels count.
     pub fn labels(&self) -> Result<LabelPolicy, IntakeError> {
         let mut policy = LabelPolicy::default();

@@ -1,8 +1,9 @@
-//! The intake's connections: plain or TLS, with client certificates where an authority of them is configured. Everything a client may be
-//! slow with has an end: its handshake, its headers, its connection; and there are only so many connections. Called by `server`.
+//! Connections of the intake and of the HTTP API: plain or TLS, with client certificates where an authority of them is configured.
+//! Everything a client may be slow with has an end: its handshake, its headers, its connection; and there are only so many connections.
+//! Called by `server` here and in `api_server`.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::config::{IntakeConfig, IntakeError};
+use super::config::IntakeError;
 
 const MAX_CONNECTIONS: usize = 256;
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -35,20 +36,31 @@ const READ_AGAIN: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
+/// Where certificates are, PEM. Without a certificate: plain HTTP.
+#[derive(Clone, Debug, Default)]
+pub struct TlsFiles {
+    /// Its own chain.
+    pub cert: Option<PathBuf>,
+    /// The key of that.
+    pub key: Option<PathBuf>,
+    /// Authorities of those that clients must show.
+    pub client_ca: Option<PathBuf>,
+}
+
 /// The TLS side, read again from its files now and then: certificates are renewed.
 pub struct Tls {
-    config: IntakeConfig,
+    files: TlsFiles,
     current: Mutex<(Arc<ServerConfig>, Instant)>,
 }
 
 impl Tls {
     /// Reads the files for the first time; none where TLS is not configured.
-    pub fn open(config: &IntakeConfig) -> Result<Option<Self>, IntakeError> {
-        let Some(server) = server_config(config)? else {
+    pub fn open(files: TlsFiles) -> Result<Option<Self>, IntakeError> {
+        let Some(server) = server_config(&files)? else {
             return Ok(None);
         };
         Ok(Some(Self {
-            config: config.clone(),
+            files,
             current: Mutex::new((server, Instant::now())),
         }))
     }
@@ -56,10 +68,10 @@ impl Tls {
     async fn acceptor(&self) -> TlsAcceptor {
         let mut current = self.current.lock().await;
         if current.1.elapsed() > READ_AGAIN {
-            match server_config(&self.config) {
+            match server_config(&self.files) {
                 Ok(Some(server)) => current.0 = server,
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "the intake's certificates could not be read again"),
+                Err(error) => tracing::warn!(%error, "certificates could not be read again"),
             }
             current.1 = Instant::now();
         }
@@ -67,13 +79,13 @@ impl Tls {
     }
 }
 
-fn server_config(config: &IntakeConfig) -> Result<Option<Arc<ServerConfig>>, IntakeError> {
-    let (Some(cert), Some(key)) = (&config.tls_cert, &config.tls_key) else {
+fn server_config(files: &TlsFiles) -> Result<Option<Arc<ServerConfig>>, IntakeError> {
+    let (Some(cert), Some(key)) = (&files.cert, &files.key) else {
         return Ok(None);
     };
     let chain = certificates(cert)?;
     let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| file(key, &error))?;
-    let builder = match &config.client_ca {
+    let builder = match &files.client_ca {
         None => ServerConfig::builder().with_no_client_auth(),
         Some(ca) => {
             let mut roots = RootCertStore::empty();

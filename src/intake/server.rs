@@ -33,7 +33,8 @@ const MOST: usize = 16 * alertmanager::MAX_BYTES;
 /// Bodies that are read and parsed at once: what bounds the memory.
 const AT_ONCE: usize = 8;
 const BODY: Duration = Duration::from_secs(10);
-const FORGET: Duration = Duration::from_millis(500);
+/// How long a body is read that nobody wants.
+pub(crate) const FORGET: Duration = Duration::from_millis(500);
 const TURN: Duration = Duration::from_secs(5);
 
 /// What every request needs.
@@ -60,7 +61,7 @@ pub async fn start(
         Some(path) => Some(Tokens::open(path).await?),
         None => None,
     };
-    let tls = Tls::open(config)?;
+    let tls = Tls::open(config.tls())?;
     let certificates = tls.is_some() && config.client_ca.is_some();
     if tokens.is_none() && !certificates {
         return Err(IntakeError::Unauthenticated);
@@ -172,7 +173,8 @@ async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     }
 }
 
-async fn collect(mut body: Body, limit: usize) -> Result<Option<Vec<u8>>, axum::Error> {
+/// At most so much of a body; none where it is larger. What is too large is read on for a while and forgotten.
+pub(crate) async fn collect(mut body: Body, limit: usize) -> Result<Option<Vec<u8>>, axum::Error> {
     let (mut kept, mut total) = (Vec::new(), 0_usize);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };

@@ -56,6 +56,24 @@ pub struct IntakeLabel {
     pub result: String,
 }
 
+/// `route`, `method`, `status`
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ApiLabel {
+    /// The route's template, or `none`.
+    pub route: String,
+    /// `GET`, `POST`, `HEAD` or `other`.
+    pub method: &'static str,
+    /// HTTP status.
+    pub status: u16,
+}
+
+/// `route`
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RouteLabel {
+    /// The route's template, or `none`.
+    pub route: String,
+}
+
 /// `role`, `result`
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct ModelLabel {
@@ -84,6 +102,12 @@ pub struct Metrics {
     pub intake_requests: Family<IntakeLabel, Counter>,
     /// What became of reports: `Stored`, `Opened` where that made an incident, or a closed reason.
     pub intake_stored: Family<ReasonLabel, Counter>,
+    /// Requests of the HTTP API.
+    pub api_requests: Family<ApiLabel, Counter>,
+    /// How long each took until its answer began.
+    pub api_seconds: Family<RouteLabel, Histogram>,
+    /// Streams of transitions that are open.
+    pub api_streams: Gauge,
     /// Model calls, by how they ended.
     pub model_calls: Family<ModelLabel, Counter>,
     /// Tokens of those.
@@ -117,6 +141,9 @@ impl Default for Metrics {
             jobs: Family::default(),
             intake_requests: Family::default(),
             intake_stored: Family::default(),
+            api_requests: Family::default(),
+            api_seconds: Family::new_with_constructor(|| Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0])),
+            api_streams: Gauge::default(),
             model_calls: Family::default(),
             model_tokens: Family::default(),
             model_cost_micros: Family::default(),
@@ -167,6 +194,21 @@ impl Default for Metrics {
                 "intake_reports",
                 "What became of reports, by closed reason",
                 metrics.intake_stored.clone(),
+            );
+            registry.register(
+                "api_requests",
+                "Requests of the HTTP API, by route and status",
+                metrics.api_requests.clone(),
+            );
+            registry.register(
+                "api_request_duration_seconds",
+                "Time until the answer to a request of the HTTP API began",
+                metrics.api_seconds.clone(),
+            );
+            registry.register(
+                "api_streams",
+                "Streams of transitions that are open",
+                metrics.api_streams.clone(),
             );
             registry.register(
                 "model_calls",

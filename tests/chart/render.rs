@@ -27,6 +27,7 @@ networkPolicy:
   apiServer: {cidrs: [10.0.0.1/32], ports: [6443]}
   operator: {enabled: true, metricsFrom: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]}
 rbac: {aggregateViewer: true}
+api: {enabled: true, tokenSecret: api-tokens, tls: {secret: api-tls, clientCertificates: true}, tokenReview: {audiences: [firewatch]}}
 "#;
 const NARROW: &str = r"
 database: {url: 'postgres://firewatch:word@db:5432/firewatch', migrateUrl: 'postgres://owner:word@db:5432/firewatch'}

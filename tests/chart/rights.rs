@@ -66,6 +66,26 @@ fn no_role_gives_rights_away_reads_secrets_or_makes_pods() {
 }
 
 #[test]
+fn who_calls_is_asked_only_where_the_http_api_is_on() {
+    let reviews = |values: &str| -> Vec<String> {
+        let objects = render(values).unwrap();
+        let mut found: Vec<String> = roles(&objects)
+            .flat_map(|(_, rule)| words(&rule["resources"]))
+            .filter(|resource| resource.ends_with("reviews"))
+            .map(str::to_owned)
+            .collect();
+        found.sort();
+        found
+    };
+    assert!(reviews(TRIED_OUT).is_empty());
+    assert_eq!(reviews(EVERYTHING), ["subjectaccessreviews", "tokenreviews"]);
+    let file = format!(
+        "{TRIED_OUT}\napi: {{enabled: true, plainHttp: true, tokenReview: {{enabled: false}}, tokenSecret: t}}"
+    );
+    assert_eq!(reviews(&file), ["subjectaccessreviews"]);
+}
+
+#[test]
 fn every_binding_is_of_a_role_of_the_chart_to_an_account_of_the_chart() {
     let mut seen = 0;
     for (set, objects) in rendered() {

@@ -43,6 +43,12 @@ fn a_wrong_value_is_refused_by_the_name_of_its_field() {
             "/networkPolicy/apiServer/cidrs/0",
         ),
         ("rbac: {aggregateApprover: true}", "aggregateApprover"),
+        ("api: {enabled: maybe}", "/api/enabled"),
+        ("api: {rate: -1}", "/api/rate"),
+        (
+            "api: {tokenReview: {audiences: ['a,b']}}",
+            "/api/tokenReview/audiences/0",
+        ),
     ] {
         let set = if values.starts_with("audit") {
             values.to_owned()
@@ -61,6 +67,11 @@ fn what_does_not_go_together_is_refused_with_the_remedy() {
     for (values, remedy) in [
         ("{}", "audit.mode=file"),
         ("audit: {mode: file}\nreplicas: 2", "database.url"),
+        ("audit: {mode: file}\napi: {enabled: true}", "api.tls.secret"),
+        (
+            "audit: {mode: file}\napi: {enabled: true, plainHttp: true, tokenReview: {enabled: false}}",
+            "api.tokenSecret",
+        ),
         (
             "audit: {mode: file}\nsandbox: {namespace: firewatch-system}",
             "must not be the operator's own",

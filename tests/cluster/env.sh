@@ -14,6 +14,7 @@ if [ "$CLUSTER" != current ]; then
   # shellcheck disable=SC2016 # PATH is the reader's
   printf 'export PATH=%q:$PATH\n' "$CLUSTER_DIR/bin"
   export_line KUBECONFIG "$CLUSTER_KUBECONFIG"
+  [ ! -s "$CLUSTER_DIR/pki/people.csv" ] || export_line FIREWATCH_PERSON_TOKEN "$(cut -d, -f1 "$CLUSTER_DIR/pki/people.csv")"
   if load_place; then
     # The host's end of the link: what listens there is reachable from pods.
     export_line FIREWATCH_HOST_ADDRESS "$HOST_ADDRESS"
@@ -24,6 +25,7 @@ if [ "$CLUSTER" != current ]; then
 fi
 # shellcheck disable=SC2016
 [ ! -d "$MONITORING_DIR" ] || printf 'export PATH=$PATH:%q\n' "$MONITORING_DIR"
+export_line FIREWATCH_SCHEMATHESIS "$SCHEMATHESIS_DIR/bin/schemathesis"
 if [ -s "$CLUSTER_DIR/postgres/port" ]; then
   export_line DATABASE_URL "$("$CLUSTER_SOURCE/postgres" url operator)"
   export_line MIGRATE_DATABASE_URL "$("$CLUSTER_SOURCE/postgres" url migrate)"

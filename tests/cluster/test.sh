@@ -39,7 +39,7 @@ step() { # name command...: remembers how it ended and how long it took
 environment() { eval "$("$CLUSTER_SOURCE/env.sh")"; }
 cluster() { "$CLUSTER_SOURCE/up" && "$CLUSTER_SOURCE/postgres" up; }
 core() { cargo test --quiet --locked -p firewatch-core -p sandbox-runner -p kubectl-incident; }
-component() { cargo test --quiet --locked -p firewatch --lib --bins && cargo_tests component; }
+component() { "$CLUSTER_SOURCE/prepare" schemathesis && cargo test --quiet --locked -p firewatch --lib --bins && cargo_tests component; }
 end_to_end() { cargo_tests e2e; }
 full() { FIREWATCH_TEST_FULL=1 cargo_tests full && "$CLUSTER_SOURCE/scenarios.sh"; }
 installed() { "$CLUSTER_SOURCE/images.sh" && "$CLUSTER_SOURCE/prepare" monitoring && "$CLUSTER_SOURCE/install.sh"; }

@@ -13,6 +13,9 @@ FIREWATCH_CACHE=${FIREWATCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/firewatch}
 # shellcheck disable=SC2034 # read by prepare and env.sh
 # The number changes with what is taken out of the packages.
 MONITORING_DIR=$FIREWATCH_CACHE/monitoring-2
+# schemathesis for the tests of the HTTP API, in a virtual environment of its own, by what it holds.
+# shellcheck disable=SC2034 # read by prepare and env.sh
+SCHEMATHESIS_DIR=$FIREWATCH_CACHE/schemathesis-$(sha256sum <"$CLUSTER_SOURCE/schemathesis.txt" | cut -c1-16)
 
 # A name of its own per state directory, so that the clusters of two clones never meet. It becomes the name of the
 # network namespace, the links (15 characters at most, "cni-" in front), the cgroup and the node.

@@ -11,11 +11,18 @@ TOOLS_DIR=$FIREWATCH_CACHE/tools-1-$(recipe_hash "$CLUSTER_SOURCE" tools)
 PACKAGES_NODE="containerd:containerd runc:runc ip:iproute2 iptables:iptables conntrack:conntrack nsenter:util-linux openssl:openssl"
 # shellcheck disable=SC2034 # read by prepare
 PACKAGES_IMAGES="buildah:buildah mmdebstrap:mmdebstrap gcc:gcc strip:binutils"
+# shellcheck disable=SC2034 # read by prepare
+PACKAGES_SCHEMATHESIS="python3:python3 :python3-venv"
 
 install_packages() { # "command:package ..."
   local pair missing=()
   for pair in $1; do
     [ "$pair" != :postgresql ] || continue
+    # Debian's python3 has no venv without it, and no command tells.
+    if [ "$pair" = :python3-venv ]; then
+      python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+      continue
+    fi
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
   done
   if [[ $1 == *containerd* ]] && [ ! -x /usr/lib/cni/bridge ] && [ ! -x /opt/cni/bin/bridge ]; then
@@ -47,6 +54,20 @@ fetch_monitoring() {
   if [ ! -e /usr/share/prometheus/alertmanager/default.tmpl ]; then
     install -D -m 0644 -t /usr/share/prometheus/alertmanager "$MONITORING_DIR"/*.tmpl
   fi
+}
+
+install_schemathesis() {
+  [ ! -x "$SCHEMATHESIS_DIR/bin/schemathesis" ] || return 0
+  local directory=$SCHEMATHESIS_DIR.new
+  say "installing schemathesis with pip (seconds)"
+  rm -rf "$directory" "$SCHEMATHESIS_DIR"
+  install_packages "$PACKAGES_SCHEMATHESIS"
+  python3 -m venv "$directory"
+  "$directory/bin/pip" install --quiet --disable-pip-version-check -r "$CLUSTER_SOURCE/schemathesis.txt" >&2 \
+    || fail "pip install -r tests/cluster/schemathesis.txt failed; run it by hand to see why"
+  # A program of a virtual environment names its interpreter in full: moved, it must be written anew.
+  sed -i "1s#$directory#$SCHEMATHESIS_DIR#" "$directory"/bin/schemathesis "$directory"/bin/st
+  mv "$directory" "$SCHEMATHESIS_DIR"
 }
 
 download_monitoring() {
