@@ -46,6 +46,9 @@ pub struct Config {
     /// Webhooks.
     #[command(flatten)]
     pub intake: crate::intake::IntakeConfig,
+    /// Who is told outside the cluster; nobody by default.
+    #[command(flatten)]
+    pub notify: crate::notify::NotifyArgs,
     /// Models; none by default.
     #[command(flatten)]
     pub model: crate::model::ModelArgs,

@@ -27,6 +27,10 @@ networkPolicy:
   apiServer: {cidrs: [10.0.0.1/32], ports: [6443]}
   operator: {enabled: true, metricsFrom: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]}
 rbac: {aggregateViewer: true}
+notifications:
+  secrets: [firewatch-slack]
+  channels: [{name: ops, kind: slack-webhook, urlFile: /etc/firewatch/notifications/firewatch-slack/url}]
+  routes: [{channels: [ops], minSeverity: high}]
 "#;
 const NARROW: &str = r"
 database: {url: 'postgres://firewatch:word@db:5432/firewatch', migrateUrl: 'postgres://owner:word@db:5432/firewatch'}

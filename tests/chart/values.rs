@@ -43,6 +43,10 @@ fn a_wrong_value_is_refused_by_the_name_of_its_field() {
             "/networkPolicy/apiServer/cidrs/0",
         ),
         ("rbac: {aggregateApprover: true}", "aggregateApprover"),
+        (
+            "notifications: {channels: [{name: a, kind: pigeon}]}",
+            "/notifications/channels/0/kind",
+        ),
     ] {
         let set = if values.starts_with("audit") {
             values.to_owned()
@@ -61,6 +65,14 @@ fn what_does_not_go_together_is_refused_with_the_remedy() {
     for (values, remedy) in [
         ("{}", "audit.mode=file"),
         ("audit: {mode: file}\nreplicas: 2", "database.url"),
+        (
+            "audit: {mode: file}\nnotifications: {channels: [{name: a, kind: webhook}]}",
+            "kept in Postgres",
+        ),
+        (
+            "audit: {mode: file}\nintake: {enabled: true}",
+            "intake.pagerduty.secret",
+        ),
         (
             "audit: {mode: file}\nsandbox: {namespace: firewatch-system}",
             "must not be the operator's own",

@@ -45,10 +45,16 @@ fn a_signature_holds_for_one_body_and_one_secret_and_survives_a_rotation() {
     for bad in ["", "v1=", "v1=zz", "v2=00", "v1=00"] {
         assert!(!signed(bad, body, std::slice::from_ref(&new)), "{bad}");
     }
-    assert!(!signed(&signature(b"", body), body, &[Vec::new()]), "an empty secret is none");
+    assert!(
+        !signed(&signature(b"", body), body, &[Vec::new()]),
+        "an empty secret is none"
+    );
     assert!(!signed(&both, body, &[]));
     let many = format!("{}{}", "v1=00,".repeat(100), signature(&new, body));
-    assert!(!signed(&many, body, &[new]), "more signatures than a rotation can cause");
+    assert!(
+        !signed(&many, body, &[new]),
+        "more signatures than a rotation can cause"
+    );
 }
 
 fn event(id: &str, kind: &str) -> Value {
@@ -79,7 +85,10 @@ fn parse(body: &Value) -> Result<Event, Rejection> {
 fn an_event_that_is_wrong_is_refused_and_names_the_field() {
     let triggered = || event("E1", "incident.triggered");
     let parsed = parse(&triggered()).unwrap();
-    assert_eq!((parsed.kind, parsed.service.as_deref()), (Some(Kind::Triggered), Some("S1")));
+    assert_eq!(
+        (parsed.kind, parsed.service.as_deref()),
+        (Some(Kind::Triggered), Some("S1"))
+    );
     #[rustfmt::skip]
     let table: &[(&str, Option<Value>, &str, Why)] = &[
         ("/event", None, "event", Why::Missing),
@@ -102,7 +111,11 @@ fn an_event_that_is_wrong_is_refused_and_names_the_field() {
     ];
     for (pointer, to, field, why) in table {
         let refused = parse(&changed(triggered(), pointer, to.clone())).unwrap_err();
-        assert_eq!((refused.field.as_str(), refused.why), (*field, *why), "{pointer} = {to:?}");
+        assert_eq!(
+            (refused.field.as_str(), refused.why),
+            (*field, *why),
+            "{pointer} = {to:?}"
+        );
     }
     for (body, why) in [
         ("", Why::NotJson),
@@ -114,7 +127,10 @@ fn an_event_that_is_wrong_is_refused_and_names_the_field() {
         assert_eq!(pagerduty::parse(body.as_bytes()).unwrap_err().why, why);
     }
     for optional in ["occurred_at", "client", "agent", "resource_type"] {
-        assert!(parse(&changed(triggered(), &format!("/event/{optional}"), None)).is_ok(), "{optional}");
+        assert!(
+            parse(&changed(triggered(), &format!("/event/{optional}"), None)).is_ok(),
+            "{optional}"
+        );
     }
 }
 
@@ -138,27 +154,50 @@ fn reported(body: &Value) -> Report {
 fn details_name_the_target_and_else_the_service_its_namespace() {
     let detailed = reported(&event("E1", "incident.triggered"));
     assert_eq!(detailed.named.namespace.as_deref(), Some("shop"));
-    assert_eq!(detailed.named.target, Some(("Deployment".to_owned(), "checkout".to_owned())));
+    assert_eq!(
+        detailed.named.target,
+        Some(("Deployment".to_owned(), "checkout".to_owned()))
+    );
     assert_eq!(detailed.severity, Some(Severity::High));
     assert_eq!(detailed.alert.source, AlertSource::Pagerduty);
     let bare = changed(event("E1", "incident.triggered"), "/event/data/custom_details", None);
     let by_service = reported(&bare);
-    assert_eq!((by_service.named.namespace.as_deref(), by_service.named.target), (Some("pay"), None));
+    assert_eq!(
+        (by_service.named.namespace.as_deref(), by_service.named.target),
+        (Some("pay"), None)
+    );
     assert_eq!(by_service.key, detailed.key, "it is the same incident");
     for (field, value) in [
-        ("body", json!({ "details": { "namespace": "shop", "pod": "db-0", "severity": "critical" } })),
+        (
+            "body",
+            json!({ "details": { "namespace": "shop", "pod": "db-0", "severity": "critical" } }),
+        ),
         (
             "custom_fields",
             json!([{ "name": "namespace", "value": "shop" }, { "name": "pod", "value": "db-0" }, { "name": "severity", "value": "critical" }, 7]),
         ),
     ] {
         let report = reported(&changed(bare.clone(), &format!("/event/data/{field}"), Some(value)));
-        assert_eq!(report.named.target, Some(("Pod".to_owned(), "db-0".to_owned())), "{field}");
+        assert_eq!(
+            report.named.target,
+            Some(("Pod".to_owned(), "db-0".to_owned())),
+            "{field}"
+        );
         assert_eq!(report.severity, Some(Severity::Critical));
     }
-    let unknown = pagerduty::report(&parse(&bare).unwrap(), &BTreeMap::new(), &LabelPolicy::default(), noon()).unwrap();
+    let unknown = pagerduty::report(
+        &parse(&bare).unwrap(),
+        &BTreeMap::new(),
+        &LabelPolicy::default(),
+        noon(),
+    )
+    .unwrap();
     let place = report::place(&unknown.named, Ground::Absent, "fw");
-    assert_eq!((place.namespace.as_str(), place.target), ("fw", None), "the catch-all, never a stranger's");
+    assert_eq!(
+        (place.namespace.as_str(), place.target),
+        ("fw", None),
+        "the catch-all, never a stranger's"
+    );
 }
 
 /// Incidents of one key, as the store keeps them.
@@ -172,11 +211,16 @@ impl World {
             Todo::Nothing => return,
             Todo::Open { number, previous } => {
                 let place = report::place(&report.named, Ground::OptedIn, "fw");
-                self.0.push(report::incident(&report, &place, number, previous.as_deref()));
+                self.0
+                    .push(report::incident(&report, &place, number, previous.as_deref()));
                 let (alerts, occurrences) = merge::merged(&IncidentStatus::default(), &report, noon());
                 (alerts, occurrences, self.0.last_mut().unwrap())
             }
-            Todo::Merge { name, alerts, occurrences } => {
+            Todo::Merge {
+                name,
+                alerts,
+                occurrences,
+            } => {
                 let found = self.0.iter_mut().find(|i| i.metadata.name.as_ref() == Some(&name));
                 (alerts, occurrences, found.unwrap())
             }
@@ -202,8 +246,8 @@ impl World {
 #[test]
 fn an_incident_lives_from_triggered_to_resolved_and_each_event_counts_once() {
     let mut world = World::default();
-    let [triggered, acknowledged, resolved] = ["triggered", "acknowledged", "resolved"]
-        .map(|kind| event(&format!("E-{kind}"), &format!("incident.{kind}")));
+    let [triggered, acknowledged, resolved] =
+        ["triggered", "acknowledged", "resolved"].map(|kind| event(&format!("E-{kind}"), &format!("incident.{kind}")));
     world.take(&resolved);
     assert!(world.0.is_empty(), "what resolves makes nothing");
     world.take(&triggered);
@@ -236,7 +280,10 @@ fn what_is_reopened_after_the_end_is_a_new_incident_that_names_the_earlier() {
     world.take(&reopened);
     assert_eq!(world.seen(), (2, 1, false, false, 1));
     let annotations = world.0[1].metadata.annotations.as_ref().unwrap();
-    assert_eq!(annotations.get(report::PREVIOUS_ANNOTATION), world.0[0].metadata.name.as_ref());
+    assert_eq!(
+        annotations.get(report::PREVIOUS_ANNOTATION),
+        world.0[0].metadata.name.as_ref()
+    );
     world.take(&event("E1", "incident.triggered"));
     assert_eq!(world.seen().0, 2, "an event of the earlier one, delivered again");
 }

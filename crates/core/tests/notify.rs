@@ -38,8 +38,7 @@ fn ended() -> Notice {
 fn awaiting() -> Incident {
     let mut incident = incident();
     let status = incident.status.as_mut().unwrap();
-    (status.phase, status.outcome, status.execution, status.verification) =
-        (Phase::AwaitingApproval, None, None, None);
+    (status.phase, status.outcome, status.execution, status.verification) = (Phase::AwaitingApproval, None, None, None);
     incident
 }
 
@@ -49,7 +48,9 @@ fn asks() -> Notice {
 
 /// `UPDATE_GOLDEN=1` writes them anew.
 fn is_golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/notify").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/notify")
+        .join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, text).unwrap();
     }
@@ -93,7 +94,11 @@ fn what_begins_asks_acts_and_ends_is_told_and_nothing_else() {
         ("Pending", "Completed", Some(Escalated), Some(Occasion::Ended)),
     ];
     for (from, to, outcome, expected) in table {
-        assert_eq!(notice::occasion(&entry(from, to), outcome), expected, "{from} -> {to} {outcome:?}");
+        assert_eq!(
+            notice::occasion(&entry(from, to), outcome),
+            expected,
+            "{from} -> {to} {outcome:?}"
+        );
     }
 }
 
@@ -103,7 +108,10 @@ fn every_form_of_a_notice_is_as_it_was_looked_at() {
     is_golden("slack-ended.json", &pretty(&slack::message(&ended())));
     is_golden("slack-card.json", &pretty(&slack::card(&asks())));
     is_golden("cloudevent.json", &pretty(&cloudevent::event(&ended())));
-    is_golden("email.txt", &format!("{}\n\n{}", email::subject(&asks()), email::body(&asks())));
+    is_golden(
+        "email.txt",
+        &format!("{}\n\n{}", email::subject(&asks()), email::body(&asks())),
+    );
 }
 
 #[test]
@@ -145,11 +153,18 @@ fn hostile_text_stays_text_in_slack() {
     for message in [slack::message(&notice), slack::card(&notice)] {
         let mut texts = vec![message["text"].as_str().unwrap()];
         for block in message["blocks"].as_array().unwrap() {
-            let parts = block.get("text").into_iter().chain(block["elements"].as_array().into_iter().flatten());
+            let parts = block
+                .get("text")
+                .into_iter()
+                .chain(block["elements"].as_array().into_iter().flatten());
             for part in parts {
                 let text = part["text"].as_str().unwrap();
                 let most = if block["type"] == "header" { 150 } else { 3000 };
-                assert!(text.chars().count() <= most, "{} characters: {text}", text.chars().count());
+                assert!(
+                    text.chars().count() <= most,
+                    "{} characters: {text}",
+                    text.chars().count()
+                );
                 if part["type"] == "mrkdwn" {
                     assert_eq!(part["verbatim"], true);
                     assert_eq!(text.matches("```").count(), 2, "the fence is left: {text}");
@@ -163,11 +178,17 @@ fn hostile_text_stays_text_in_slack() {
             }
             for cut in text.match_indices('&') {
                 let rest = &text[cut.0..];
-                assert!(["&amp;", "&lt;", "&gt;"].iter().any(|entity| rest.starts_with(entity)), "{rest}");
+                assert!(
+                    ["&amp;", "&lt;", "&gt;"].iter().any(|entity| rest.starts_with(entity)),
+                    "{rest}"
+                );
             }
         }
         assert!(message["blocks"].as_array().unwrap().len() <= 50);
-        assert_eq!((&message["mrkdwn"], &message["unfurl_links"]), (&json!(false), &json!(false)));
+        assert_eq!(
+            (&message["mrkdwn"], &message["unfurl_links"]),
+            (&json!(false), &json!(false))
+        );
     }
     assert!(!email::subject(&notice).contains(['\n', '\r']));
 }
@@ -179,7 +200,9 @@ fn secrets_are_taken_out_of_everything_that_leaves() {
     leaky.spec.title = format!("key {secret}");
     let status = leaky.status.as_mut().unwrap();
     status.root_cause.as_mut().unwrap().summary = format!("the log says {secret}");
-    status.plan.as_mut().unwrap().actions[0].command.push(format!("--x={secret}"));
+    status.plan.as_mut().unwrap().actions[0]
+        .command
+        .push(format!("--x={secret}"));
     status.plan.as_mut().unwrap().summary = format!("use {secret}");
     let notice = notice::notice(&leaky, &entry("Reviewing", "AwaitingApproval")).unwrap();
     let all = [
@@ -201,7 +224,10 @@ fn a_webhook_is_signed_over_its_time_and_body() {
         signature::sign(b"secret", 1_700_000_000, b"{}").unwrap(),
         "v1=b8569b78799ff9e3cbff0fc2d63a33a2b57f3282abd07c37ae5e8e7d79a5f163"
     );
-    assert_ne!(signature::sign(b"secret", 1, b"{}"), signature::sign(b"secret", 2, b"{}"));
+    assert_ne!(
+        signature::sign(b"secret", 1, b"{}"),
+        signature::sign(b"secret", 2, b"{}")
+    );
     assert_eq!(signature::sign(b"", 1, b"{}"), None);
 }
 
@@ -210,8 +236,9 @@ fn of_pagerduty(known: bool) -> Incident {
     let alert = incident.spec.alert.as_mut().unwrap();
     *alert = serde_json::from_value(json!({ "source": "pagerduty", "fingerprint": "Q1" })).unwrap();
     let seen = if known { vec![mark("Q1")] } else { vec![mark("Q2")] };
-    incident.status.as_mut().unwrap().alerts =
-        Some(serde_json::from_value(json!({ "firing": 1, "lastReceivedAt": "2026-03-01T03:00:00Z", "seen": seen })).unwrap());
+    incident.status.as_mut().unwrap().alerts = Some(
+        serde_json::from_value(json!({ "firing": 1, "lastReceivedAt": "2026-03-01T03:00:00Z", "seen": seen })).unwrap(),
+    );
     incident
 }
 
@@ -224,13 +251,23 @@ fn pagerduty_is_acknowledged_resolved_and_noted_only_for_what_came_from_there() 
             .map(|r| format!("{} {} {}", r.method, r.path, r.body["incident"]["status"]))
             .collect::<Vec<_>>()
     };
-    assert_eq!(of("Pending", "Triaging"), ["PUT /incidents/Q1 \"acknowledged\"", "POST /incidents/Q1/notes null"]);
-    assert_eq!(of("Reviewing", "AwaitingApproval"), ["POST /incidents/Q1/notes null"]);
-    assert_eq!(of("Verifying", "Completed"), ["PUT /incidents/Q1 \"resolved\"", "POST /incidents/Q1/notes null"]);
+    assert_eq!(
+        of("Pending", "Triaging"),
+        ["PUT /incidents/Q1 \"acknowledged\"", "POST /incidents/Q1/notes null"]
+    );
+    assert_eq!(of("Reviewing", "AwaitingApproval"), of("Pending", "Triaging"));
+    assert_eq!(
+        of("Verifying", "Completed"),
+        ["PUT /incidents/Q1 \"resolved\"", "POST /incidents/Q1/notes null"]
+    );
     let mut escalated = of_pagerduty(true);
     escalated.status.as_mut().unwrap().outcome = Some(Outcome::Escalated);
     let notice = notice::notice(&escalated, &entry("Verifying", "Completed")).unwrap();
-    assert_eq!(pagerduty::requests(&notice).len(), 1, "a person must go on: it is not resolved");
+    assert_eq!(
+        pagerduty::requests(&notice).len(),
+        1,
+        "a person must go on: it is not resolved"
+    );
     // A spec alone is anybody's word.
     let forged = notice::notice(&of_pagerduty(false), &entry("Verifying", "Completed")).unwrap();
     assert!(pagerduty::requests(&forged).is_empty());
@@ -255,9 +292,12 @@ fn a_notice_goes_where_routes_lead_it() {
 ";
     let plan = routing::parse(&format!("{CHANNELS}{routes}")).unwrap();
     let names = |plan: &routing::Plan, notice: &Notice, labels: &[(&str, &str)]| {
-        let labels: BTreeMap<String, String> =
-            labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        plan.channels_for(notice, &labels).iter().map(|c| c.name.clone()).collect::<Vec<_>>().join(" ")
+        let labels: BTreeMap<String, String> = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        plan.channels_for(notice, &labels)
+            .iter()
+            .map(|c| c.name.clone())
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     let checkout = [("service", "checkout")];
     assert_eq!(names(&plan, &ended(), &checkout), "ops pay hook mail");
@@ -310,12 +350,19 @@ fn what_is_wrong_in_the_file_is_named_by_its_field() {
 
 #[test]
 fn pauses_grow_by_chance_and_have_an_end() {
-    let patience = Patience { first: Duration::from_secs(2), most: Duration::from_mins(30), tries: 60 };
+    let patience = Patience {
+        first: Duration::from_secs(2),
+        most: Duration::from_mins(30),
+        tries: 60,
+    };
     assert_eq!(patience.after(1, 0), Duration::from_secs(1));
     assert_eq!(patience.after(1, 999), Duration::from_millis(1999));
     assert_eq!(patience.after(4, 0), Duration::from_secs(8));
     assert_eq!(patience.after(60, 0), Duration::from_mins(15));
     assert!(patience.after(i32::MAX, u32::MAX) <= patience.most);
     let whole: Duration = (1..patience.tries).map(|n| patience.after(n, 500)).sum();
-    assert!(whole > Duration::from_hours(18), "{whole:?}: a receiver that is down for a night loses nothing");
+    assert!(
+        whole > Duration::from_hours(18),
+        "{whole:?}: a receiver that is down for a night loses nothing"
+    );
 }

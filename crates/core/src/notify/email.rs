@@ -14,7 +14,12 @@ pub fn subject(notice: &Notice) -> String {
 
 /// The text.
 pub fn body(notice: &Notice) -> String {
-    format!("{}\n\nkubectl incident show {} -n {}\n", words::text(notice), notice.name, notice.namespace)
+    format!(
+        "{}\n\nkubectl incident show {} -n {}\n",
+        words::text(notice),
+        notice.name,
+        notice.namespace
+    )
 }
 
 /// The same for all messages of an incident, so that they make one thread: what stands in `References`.

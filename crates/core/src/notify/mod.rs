@@ -14,6 +14,5 @@ pub mod signature;
 pub mod slack;
 pub mod words;
 
-
 pub use notice::{Notice, Occasion};
 pub use routing::{Channel, Kind, Plan as Routing};

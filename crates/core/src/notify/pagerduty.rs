@@ -1,4 +1,4 @@
-//! A notice as what PagerDuty's REST API is asked: acknowledge where an investigation begins, resolve where fresh evidence shows the trouble
+//! A notice as what PagerDuty's REST API is asked: acknowledge while it is at work, resolve where fresh evidence shows the trouble
 //! gone, and a note each time. Only about incidents that came from there. Called by the sender.
 
 use serde_json::{Value, json};
@@ -26,9 +26,10 @@ pub struct Request {
 pub fn requests(notice: &Notice) -> Vec<Request> {
     let Some(id) = &notice.pagerduty else { return Vec::new() };
     let status = match (notice.occasion, notice.outcome) {
-        (Occasion::Opened, _) => Some("acknowledged"),
         (Occasion::Ended, Some(Outcome::Remediated | Outcome::NoActionRequired)) => Some("resolved"),
-        _ => None,
+        (Occasion::Ended, _) => None,
+        // Each time: saying it again changes nothing, and what was told before the intake had noted the incident is made good.
+        _ => Some("acknowledged"),
     };
     let status = status.map(|status| Request {
         method: "PUT",

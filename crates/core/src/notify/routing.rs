@@ -26,7 +26,9 @@ pub struct Plan {
 }
 
 /// Which kind a channel is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, AsRefStr, Display, EnumIter)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, AsRefStr, Display, EnumIter,
+)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Kind {
@@ -163,12 +165,21 @@ fn check(plan: &Plan) -> Result<(), Fault> {
         let at = format!("channels[{index}]");
         let fits = !channel.name.is_empty()
             && channel.name.len() <= 63
-            && channel.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+            && channel
+                .name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
         if !fits {
-            return Err(fault(format!("{at}.name"), "use 1 to 63 letters, digits, '-', '_' or '.'"));
+            return Err(fault(
+                format!("{at}.name"),
+                "use 1 to 63 letters, digits, '-', '_' or '.'",
+            ));
         }
         if !names.insert(channel.name.as_str()) {
-            return Err(fault(format!("{at}.name"), format!("{} is there twice: names are unique", channel.name)));
+            return Err(fault(
+                format!("{at}.name"),
+                format!("{} is there twice: names are unique", channel.name),
+            ));
         }
         of_kind(channel, &at)?;
     }
@@ -178,7 +189,10 @@ fn check(plan: &Plan) -> Result<(), Fault> {
             return Err(fault(format!("{at}.channels"), "is empty: name the channels"));
         }
         if let Some(unknown) = route.channels.iter().find(|name| !names.contains(name.as_str())) {
-            return Err(fault(format!("{at}.channels"), format!("{unknown:?} is none of the channels")));
+            return Err(fault(
+                format!("{at}.channels"),
+                format!("{unknown:?} is none of the channels"),
+            ));
         }
         if let Some(odd) = route.namespaces.iter().find(|pattern| !is_pattern(pattern)) {
             return Err(fault(
@@ -187,11 +201,19 @@ fn check(plan: &Plan) -> Result<(), Fault> {
             ));
         }
     }
-    let routed: BTreeSet<&str> = plan.routes.iter().flat_map(|r| &r.channels).map(String::as_str).collect();
+    let routed: BTreeSet<&str> = plan
+        .routes
+        .iter()
+        .flat_map(|r| &r.channels)
+        .map(String::as_str)
+        .collect();
     if !plan.routes.is_empty()
         && let Some(idle) = names.iter().find(|name| !routed.contains(*name))
     {
-        return Err(fault("routes", format!("no route leads to the channel {idle:?}: add one, or take it away")));
+        return Err(fault(
+            "routes",
+            format!("no route leads to the channel {idle:?}: add one, or take it away"),
+        ));
     }
     Ok(())
 }
@@ -200,7 +222,9 @@ fn is_pattern(text: &str) -> bool {
     let name = text.strip_suffix('*').unwrap_or(text);
     (!name.is_empty() || text == "*")
         && name.len() <= 63
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 /// Each kind has what it needs, and nothing that it does not know.
@@ -226,10 +250,16 @@ fn of_kind(channel: &Channel, at: &str) -> Result<(), Fault> {
     let kind = channel.kind;
     for (field, given) in given {
         if given && !needed.contains(&field) && !allowed.contains(&field) {
-            return Err(fault(format!("{at}.{field}"), format!("a channel of kind {kind} has none: take it away")));
+            return Err(fault(
+                format!("{at}.{field}"),
+                format!("a channel of kind {kind} has none: take it away"),
+            ));
         }
         if !given && needed.contains(&field) {
-            return Err(fault(format!("{at}.{field}"), format!("a channel of kind {kind} needs it")));
+            return Err(fault(
+                format!("{at}.{field}"),
+                format!("a channel of kind {kind} needs it"),
+            ));
         }
     }
     if channel.kind == Kind::Webhook && channel.url.is_some() == channel.url_file.is_some() {
@@ -243,13 +273,22 @@ fn of_kind(channel: &Channel, at: &str) -> Result<(), Fault> {
     if let Some(id) = &channel.channel
         && !(id.len() <= 32 && !id.is_empty() && id.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit()))
     {
-        return Err(fault(format!("{at}.channel"), "give the channel's id, as in C0123456789, not its name"));
+        return Err(fault(
+            format!("{at}.channel"),
+            "give the channel's id, as in C0123456789, not its name",
+        ));
     }
     if channel.username_file.is_some() != channel.password_file.is_some() {
-        return Err(fault(format!("{at}.passwordFile"), "usernameFile and passwordFile belong together"));
+        return Err(fault(
+            format!("{at}.passwordFile"),
+            "usernameFile and passwordFile belong together",
+        ));
     }
     if channel.tls == Tls::None && channel.password_file.is_some() {
-        return Err(fault(format!("{at}.tls"), "a password is not sent without TLS: use starttls or implicit"));
+        return Err(fault(
+            format!("{at}.tls"),
+            "a password is not sent without TLS: use starttls or implicit",
+        ));
     }
     for (field, address) in channel
         .from
@@ -259,10 +298,17 @@ fn of_kind(channel: &Channel, at: &str) -> Result<(), Fault> {
     {
         let fits = address.len() <= 254
             && address.is_ascii()
-            && address.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty())
-            && !address.chars().any(|c| c.is_ascii_control() || c.is_whitespace() || ",;<>\"".contains(c));
+            && address
+                .split_once('@')
+                .is_some_and(|(user, host)| !user.is_empty() && !host.is_empty())
+            && !address
+                .chars()
+                .any(|c| c.is_ascii_control() || c.is_whitespace() || ",;<>\"".contains(c));
         if !fits {
-            return Err(fault(format!("{at}.{field}"), format!("{address:?} is no address, as in ops@example.com")));
+            return Err(fault(
+                format!("{at}.{field}"),
+                format!("{address:?} is no address, as in ops@example.com"),
+            ));
         }
     }
     Ok(())

@@ -122,7 +122,11 @@ fn whole(notice: &Notice, mut blocks: Vec<Value>) -> Value {
 }
 
 fn shown(lines: &[String]) -> String {
-    let mut text: Vec<String> = lines.iter().take(MAX_SHOWN).map(|line| format!("• {}", clip(line, 250))).collect();
+    let mut text: Vec<String> = lines
+        .iter()
+        .take(MAX_SHOWN)
+        .map(|line| format!("• {}", clip(line, 250)))
+        .collect();
     let more = lines.len().saturating_sub(MAX_SHOWN);
     if more > 0 {
         text.push(format!("… and {more} more: kubectl incident show"));

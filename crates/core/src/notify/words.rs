@@ -5,7 +5,9 @@ use crate::api::Outcome;
 
 /// One line that says what happened to which incident.
 pub fn headline(notice: &Notice) -> String {
-    let severity = notice.severity.map_or(String::new(), |severity| format!("[{severity}] "));
+    let severity = notice
+        .severity
+        .map_or(String::new(), |severity| format!("[{severity}] "));
     format!("{severity}{}: {}", state(notice), notice.title)
 }
 
