@@ -61,7 +61,7 @@ impl Pagerduty {
                 Ok(found) if !found.is_empty() => known.0 = found,
                 Ok(_) => tracing::warn!(path = %self.path.display(), "no secret in the file: the earlier ones hold"),
                 Err(error) => {
-                    tracing::warn!(path = %self.path.display(), %error, "the secrets could not be read again")
+                    tracing::warn!(path = %self.path.display(), %error, "the secrets could not be read again");
                 }
             }
             known.1 = Instant::now();

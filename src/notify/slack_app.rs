@@ -49,8 +49,8 @@ pub(super) async fn deliver(line: &Line, outbox: &dyn Outbox, notice: &Notice) -
         None => begin(line, outbox, notice).await?,
     };
     let mut body = slack::message(notice);
-    set(&mut body, "channel", thread.place.clone());
-    set(&mut body, "thread_ts", thread.message.clone());
+    set(&mut body, "channel", &thread.place);
+    set(&mut body, "thread_ts", &thread.message);
     match call(line, "chat.postMessage", &body).await {
         Ok(_) => Ok(Delivery::Sent),
         // Somebody took the thread away a moment ago: the next try begins another.
@@ -63,7 +63,7 @@ pub(super) async fn deliver(line: &Line, outbox: &dyn Outbox, notice: &Notice) -
 async fn begin(line: &Line, outbox: &dyn Outbox, notice: &Notice) -> Result<Thread, Delivery> {
     let place = line.channel.channel.clone().unwrap_or_default();
     let mut body = slack::card(notice);
-    set(&mut body, "channel", place.clone());
+    set(&mut body, "channel", &place);
     let answer = call(line, "chat.postMessage", &body)
         .await
         .map_err(|refused| match refused {
@@ -87,12 +87,12 @@ async fn begin(line: &Line, outbox: &dyn Outbox, notice: &Notice) -> Result<Thre
 
 async fn renew(line: &Line, notice: &Notice, thread: &Thread) -> Result<(), Refused> {
     let mut body = slack::card(notice);
-    set(&mut body, "channel", thread.place.clone());
-    set(&mut body, "ts", thread.message.clone());
+    set(&mut body, "channel", &thread.place);
+    set(&mut body, "ts", &thread.message);
     call(line, "chat.update", &body).await.map(drop)
 }
 
-fn set(body: &mut Value, key: &str, value: String) {
+fn set(body: &mut Value, key: &str, value: &str) {
     if let Some(map) = body.as_object_mut() {
         map.insert(key.to_owned(), json!(value));
     }
