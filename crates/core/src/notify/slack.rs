@@ -148,7 +148,7 @@ fn steps(notice: &Notice) -> Vec<Value> {
     let more = plan.steps.len().saturating_sub(MAX_SHOWN);
     if more > 0 {
         let name = format!("{} -n {}", notice.name, notice.namespace);
-        blocks.push(plain(&format!("… and {more} more steps: kubectl incident plan {name}")));
+        blocks.push(plain(&format!("… and {more} more steps: kubectl incident show {name}")));
     }
     blocks
 }
