@@ -49,6 +49,9 @@ pub struct Config {
     /// The HTTP API; none by default.
     #[command(flatten)]
     pub api: crate::api_server::ApiConfig,
+    /// Who is told outside the cluster; nobody by default.
+    #[command(flatten)]
+    pub notify: crate::notify::NotifyArgs,
     /// Models; none by default.
     #[command(flatten)]
     pub model: crate::model::ModelArgs,

@@ -22,6 +22,7 @@ pub mod crds;
 pub mod incident;
 pub mod intake;
 pub mod model;
+pub mod notify;
 pub mod run;
 pub mod sandbox;
 pub mod selfcheck;

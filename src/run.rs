@@ -29,6 +29,8 @@ use crate::incident::payload::UID_LABEL;
 use crate::incident::reconcile::{self, Backoff};
 use crate::intake;
 use crate::model::{ModelConfig, ModelConfigError, Models};
+use crate::notify::sender::{Pace, Sender};
+use crate::notify::{Notifier, NotifyError};
 use crate::sandbox::jobs::INCIDENT_ANNOTATION;
 use crate::store;
 use crate::telemetry::http::Shown;
@@ -68,6 +70,9 @@ pub enum RunError {
     /// The HTTP API is configured in a way in which it cannot run.
     #[error("{0}")]
     Api(#[from] crate::api_server::ApiError),
+    /// Nobody can be told what is to be told.
+    #[error("{0}")]
+    Notify(#[from] NotifyError),
     /// The port is taken.
     #[error("/metrics could not be served: {0}")]
     Listen(#[from] std::io::Error),
@@ -94,6 +99,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     .await?
     .ok_or(RunError::NoStore)?;
     let models = ModelConfig::from_args(&config.model)?.map(Models::new).transpose()?;
+    let notifier = config.notify.load()?.map(|plan| Arc::new(Notifier::new(plan)));
+    let sender = notifier
+        .clone()
+        .map(|notifier| {
+            let reporter = reporter(&config);
+            let recorder = Recorder::new(client.clone(), reporter);
+            Sender::new(sink.clone(), notifier, metrics.clone(), Some(recorder), Pace::default())
+        })
+        .transpose()?;
     crds_installed(&client).await?;
     // Before the lease: a webhook is taken whoever leads.
     let alerts = Arc::new(intake::store::Store::new(
@@ -146,7 +160,17 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         })
     };
 
-    let controllers = control(client, config, sink, alerts, models, metrics.clone(), stop.clone());
+    let told = (notifier, sender);
+    let controllers = control(
+        client,
+        config,
+        sink,
+        alerts,
+        models,
+        told,
+        metrics.clone(),
+        stop.clone(),
+    );
     controllers.await;
     metrics.leader.set(0);
     // Dropping every receiver releases the lease.
@@ -178,12 +202,14 @@ async fn crds_installed(client: &Client) -> Result<(), RunError> {
     Ok(())
 }
 
+#[allow(clippy::too_many_arguments, reason = "what `run` has made, handed over once")]
 async fn control(
     client: Client,
     config: Config,
     sink: Arc<dyn store::AuditSink>,
     alerts: Arc<intake::store::Store>,
     models: Option<Models>,
+    (notifier, sender): (Option<Arc<Notifier>>, Option<Sender>),
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
@@ -193,10 +219,6 @@ async fn control(
         watcher(Api::<ResponsePolicy>::all(client.clone()), watcher::Config::default()).default_backoff(),
     );
     let guard = GuardWatch::new(client.clone(), &config);
-    let reporter = Reporter {
-        controller: "firewatch".into(),
-        instance: config.identity.clone(),
-    };
     let incidents: Api<Incident> = Api::all(client.clone());
     let controller = Controller::new(incidents, watcher::Config::default()).with_config(
         ControllerConfig::default().concurrency(u16::try_from(config.max_concurrent.clamp(1, 64)).unwrap_or(16)),
@@ -207,7 +229,8 @@ async fn control(
         sink,
         models,
         metrics: metrics.clone(),
-        recorder: Recorder::new(client.clone(), reporter),
+        recorder: Recorder::new(client.clone(), reporter(&config)),
+        notifier,
         guard: guard.clone(),
         policies,
         incidents: controller.store(),
@@ -220,6 +243,11 @@ async fn control(
     let policy_loop = policies::watch(ctx.clone(), policy_stream, stop.clone());
     let sweep_loop = intake::sweep::sweep(ctx.clone(), alerts, stop.clone());
     let guard_loop = guard.watch(metrics, stop.clone());
+    let told = async {
+        if let Some(sender) = &sender {
+            sender.run(stop.clone()).await;
+        }
+    };
     let incident_loop = controller
         .owns(Api::<RemediationApproval>::all(client), watcher::Config::default())
         .watches(sandbox, watcher::Config::default().labels(UID_LABEL), |pod: Pod| {
@@ -236,7 +264,15 @@ async fn control(
                 tracing::debug!(%error, "controller");
             }
         });
-    tokio::join!(policy_loop, guard_loop, incident_loop, sweep_loop);
+    tokio::join!(policy_loop, guard_loop, incident_loop, sweep_loop, told);
+}
+
+/// Who events are from.
+fn reporter(config: &Config) -> Reporter {
+    Reporter {
+        controller: "firewatch".into(),
+        instance: config.identity.clone(),
+    }
 }
 
 /// The incident that a sandbox pod belongs to, as its annotation says; the annotation is ours, which admission guards.

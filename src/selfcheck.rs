@@ -52,6 +52,7 @@ pub async fn run(config: &Config, operator: Option<&str>) -> Result<bool, kube::
                 Err(error) => Err(error.to_string()),
             },
         ),
+        ("notifications", notifications(config)),
         ("operator ready", ready(operator, PAUSE).await),
     ];
     let mut passed = true;
@@ -188,6 +189,19 @@ async fn record(sink: Option<Arc<dyn AuditSink>>) -> Check {
             sink.describe(),
             TIMEOUT.as_secs()
         )),
+    }
+}
+
+/// What the operator would refuse at its start.
+fn notifications(config: &Config) -> Check {
+    match config.notify.load() {
+        Ok(None) => Ok("nobody is told".to_owned()),
+        Ok(Some(plan)) => Ok(format!(
+            "{} channels, {} routes",
+            plan.channels.len(),
+            plan.routes.len()
+        )),
+        Err(error) => Err(error.to_string()),
     }
 }
 

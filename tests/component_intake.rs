@@ -11,6 +11,8 @@
 
 #[path = "intake/bridge.rs"]
 mod bridge;
+#[path = "intake/pagerduty.rs"]
+mod pagerduty;
 #[path = "intake/storm.rs"]
 mod storm;
 #[path = "intake/trouble.rs"]

@@ -13,6 +13,7 @@ use super::payload::Record;
 use crate::approval::guard::GuardWatch;
 use crate::config::Config;
 use crate::model::Models;
+use crate::notify::Notifier;
 use crate::store::AuditSink;
 use crate::telemetry::metrics::Metrics;
 
@@ -26,6 +27,8 @@ pub struct Context {
     pub sink: Arc<dyn AuditSink>,
     /// The way to models, where one is configured.
     pub models: Option<Models>,
+    /// Who is told, where anybody is.
+    pub notifier: Option<Arc<Notifier>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Events.

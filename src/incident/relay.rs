@@ -187,6 +187,11 @@ async fn send(ctx: &Context, incident: &Incident, stored: i64) -> Result<i64, St
         }
         payloads.push((entry.payload_digest.clone(), json(&record)?));
     }
+    if let Some(notifier) = &ctx.notifier {
+        notifier
+            .enqueue(ctx.sink.as_ref(), &ctx.metrics, incident, &entries)
+            .await?;
+    }
     let highest = ctx.sink.store_transitions(&meta, &entries, &payloads).await?;
     ctx.sink.upsert_audit_log(&AuditRow::of(incident)).await?;
     Ok(highest)

@@ -1,9 +1,11 @@
 //! What the intake is told at start. Part of the operator's flags; checked before anything listens.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use firewatch_core::intake::pagerduty;
 use firewatch_core::intake::target::{LabelPolicy, PolicyError, pair};
 
 use super::listen::TlsFiles;
@@ -17,6 +19,19 @@ pub struct IntakeConfig {
     /// File with the bearer tokens that senders may use, one a line; read again when it changes.
     #[arg(long = "intake-token-file", env = "FIREWATCH_INTAKE_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
+    /// File with the secrets of PagerDuty's webhook subscriptions, one a line; read again when it changes. Absent: none are taken.
+    #[arg(
+        long = "intake-pagerduty-secret-file",
+        env = "FIREWATCH_INTAKE_PAGERDUTY_SECRET_FILE"
+    )]
+    pub pagerduty_secret_file: Option<PathBuf>,
+    /// Ids of PagerDuty's services and the namespaces that they stand for, as in PABC123=shop, for events whose details name none.
+    #[arg(
+        long = "intake-pagerduty-services",
+        env = "FIREWATCH_INTAKE_PAGERDUTY_SERVICES",
+        value_delimiter = ','
+    )]
+    pub pagerduty_services: Vec<String>,
     /// Certificate chain of the intake, PEM. Absent: plain HTTP.
     #[arg(long = "intake-tls-cert", env = "FIREWATCH_INTAKE_TLS_CERT", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
@@ -76,9 +91,12 @@ pub struct IntakeConfig {
 pub enum IntakeError {
     /// Anybody could send.
     #[error(
-        "--intake-listen without --intake-token-file or --intake-client-ca: an intake without authentication is not started"
+        "--intake-listen without --intake-token-file, --intake-client-ca or --intake-pagerduty-secret-file: an intake without authentication is not started"
     )]
     Unauthenticated,
+    /// A pair that is none.
+    #[error("--intake-pagerduty-services: '{0}' is not SERVICE=namespace, as in PABC123=shop")]
+    Service(String),
     /// A label policy that cannot be meant.
     #[error("--intake-target-labels: {0}")]
     Labels(#[from] PolicyError),
@@ -106,6 +124,19 @@ impl IntakeConfig {
             key: self.tls_key.clone(),
             client_ca: self.client_ca.clone(),
         }
+    }
+
+    /// The namespace of each of PagerDuty's services.
+    pub fn services(&self) -> Result<BTreeMap<String, String>, IntakeError> {
+        self.pagerduty_services
+            .iter()
+            .map(|text| {
+                text.split_once('=')
+                    .filter(|(service, namespace)| pagerduty::is_id(service) && !namespace.is_empty())
+                    .map(|(service, namespace)| (service.to_owned(), namespace.to_owned()))
+                    .ok_or_else(|| IntakeError::Service(text.clone()))
+            })
+            .collect()
     }
 
     /// Which labels count.

@@ -8,6 +8,7 @@
 pub mod auth;
 pub mod config;
 pub mod listen;
+mod pagerduty;
 pub mod problem;
 pub mod server;
 pub mod store;

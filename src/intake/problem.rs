@@ -12,6 +12,8 @@ use strum::AsRefStr;
 pub enum Problem {
     /// No valid token.
     Unauthenticated,
+    /// No valid signature.
+    Unsigned,
     /// More requests than this client may send.
     RateLimited,
     /// More than can be handled at once.
@@ -29,7 +31,7 @@ pub enum Problem {
 impl Problem {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Unauthenticated | Self::Unsigned => StatusCode::UNAUTHORIZED,
             // Never 429: Alertmanager drops what any 4xx answered, and tries again after a 5xx.
             Self::RateLimited | Self::Overloaded | Self::BodyTimedOut | Self::NotStored(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -45,6 +47,9 @@ impl Problem {
         match self {
             Self::Unauthenticated => {
                 "send one of the tokens of --intake-token-file as `Authorization: Bearer …`".into()
+            }
+            Self::Unsigned => {
+                "send X-PagerDuty-Signature: v1=… over the body, under one of the secrets of --intake-pagerduty-secret-file".into()
             }
             Self::RateLimited => "more requests than one client may send (--intake-rate); try again".into(),
             Self::Overloaded => "more than can be handled at once; try again".into(),
@@ -76,7 +81,7 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         match status {
-            StatusCode::UNAUTHORIZED => {
+            StatusCode::UNAUTHORIZED if !matches!(self, Self::Unsigned) => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             StatusCode::SERVICE_UNAVAILABLE => {

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::auth::Tokens;
 use super::config::{IntakeConfig, IntakeError};
 use super::listen::{self, Peer, Tls};
+use super::pagerduty::{self, Pagerduty};
 use super::problem::Problem;
 use super::store::Store;
 use crate::telemetry::metrics::{IntakeLabel, Metrics};
@@ -38,12 +39,13 @@ pub(crate) const FORGET: Duration = Duration::from_millis(500);
 const TURN: Duration = Duration::from_secs(5);
 
 /// What every request needs.
-struct Intake {
-    store: Arc<Store>,
-    labels: LabelPolicy,
+pub(super) struct Intake {
+    pub(super) store: Arc<Store>,
+    pub(super) labels: LabelPolicy,
+    pub(super) pagerduty: Option<Pagerduty>,
     tokens: Option<Tokens>,
     buckets: Mutex<Buckets<IpAddr>>,
-    turns: Semaphore,
+    pub(super) turns: Semaphore,
     metrics: Arc<Metrics>,
 }
 
@@ -63,20 +65,30 @@ pub async fn start(
     };
     let tls = Tls::open(config.tls())?;
     let certificates = tls.is_some() && config.client_ca.is_some();
-    if tokens.is_none() && !certificates {
+    let pagerduty = Pagerduty::open(config).await?;
+    let of_alertmanager = tokens.is_some() || certificates;
+    if !of_alertmanager && pagerduty.is_none() {
         return Err(IntakeError::Unauthenticated);
     }
+    let of_pagerduty = pagerduty.is_some();
     let intake = Arc::new(Intake {
         store,
         labels: config.labels()?,
+        pagerduty,
         tokens,
         buckets: Mutex::new(Buckets::new(config.rate, config.rate.saturating_mul(10))),
         turns: Semaphore::new(AT_ONCE),
         metrics,
     });
-    let router = Router::new()
-        .route("/webhooks/alertmanager", post(from_alertmanager))
-        .with_state(intake);
+    // What has no way to tell its senders is not there at all.
+    let mut router = Router::new();
+    if of_alertmanager {
+        router = router.route("/webhooks/alertmanager", post(from_alertmanager));
+    }
+    if of_pagerduty {
+        router = router.route("/webhooks/pagerduty/v3", post(pagerduty::webhook));
+    }
+    let router = router.with_state(intake);
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     tracing::info!(%address, tls = tls.is_some(), "the intake listens");
@@ -101,22 +113,7 @@ async fn from_alertmanager(
     body: Body,
 ) -> Response {
     let answer = taken(&intake, peer, &headers, body).await;
-    let result = match &answer {
-        Ok(_) => "Accepted",
-        Err(problem) => problem.as_ref(),
-    };
-    intake
-        .metrics
-        .intake_requests
-        .get_or_create(&IntakeLabel {
-            source: "alertmanager",
-            result: result.to_owned(),
-        })
-        .inc();
-    answer.unwrap_or_else(|problem| {
-        tracing::debug!(peer = %peer.0, ?problem, "a webhook was not taken");
-        problem.into_response()
-    })
+    intake.answered("alertmanager", peer, answer)
 }
 
 async fn taken(intake: &Arc<Intake>, peer: Peer, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
@@ -144,6 +141,25 @@ async fn taken(intake: &Arc<Intake>, peer: Peer, headers: &HeaderMap, body: Body
 }
 
 impl Intake {
+    /// Counts what became of a request, and makes the answer of it.
+    pub(super) fn answered(&self, source: &'static str, peer: Peer, answer: Result<Response, Problem>) -> Response {
+        let result = match &answer {
+            Ok(_) => "Accepted",
+            Err(problem) => problem.as_ref(),
+        };
+        self.metrics
+            .intake_requests
+            .get_or_create(&IntakeLabel {
+                source,
+                result: result.to_owned(),
+            })
+            .inc();
+        answer.unwrap_or_else(|problem| {
+            tracing::debug!(peer = %peer.0, ?problem, "a webhook was not taken");
+            problem.into_response()
+        })
+    }
+
     async fn admits(&self, peer: Peer, headers: &HeaderMap) -> Result<(), Problem> {
         if !self.has_turn(peer) {
             return Err(Problem::RateLimited);
@@ -155,7 +171,7 @@ impl Intake {
         }
     }
 
-    fn has_turn(&self, peer: Peer) -> bool {
+    pub(super) fn has_turn(&self, peer: Peer) -> bool {
         // A poisoned lock holds a count: going on with it harms nobody.
         let mut buckets = self.buckets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         buckets.admits(&peer.0.ip(), Timestamp::now())
@@ -164,7 +180,7 @@ impl Intake {
 
 /// The body, if it is no larger than that. What is too large is read on for a while and forgotten: a connection that is closed on what was
 /// not read takes the answer with it.
-async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+pub(super) async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     match tokio::time::timeout(BODY, collect(body, limit)).await {
         Err(_) => Err(Problem::BodyTimedOut),
         Ok(Err(_)) => Err(Problem::BodyUnreadable),

@@ -185,6 +185,9 @@ impl Store {
                 .map(|incident| (incident.name_any(), incident))
                 .collect();
         }
+        if known.is_empty() && first.firing.is_empty() {
+            known = self.marked(reports, &first.key).await?;
+        }
         let mut written: Option<String> = None;
         let mut dirty: Vec<String> = Vec::new();
         let now = Timestamp::now();
@@ -220,7 +223,7 @@ impl Store {
         }
         for name in dirty {
             if let Some(incident) = known.get(&name) {
-                note(&api, incident).await?;
+                note(&self.client, incident).await?;
             }
         }
         if let Some((_, latest)) = known
@@ -236,6 +239,23 @@ impl Store {
             self.count("Stored");
         }
         Ok(written)
+    }
+
+    /// Incidents of these reports wherever they are: what resolves need not repeat where it began. Only those that remember the sender's
+    /// incident, which nobody but the intake writes into a status.
+    async fn marked(&self, reports: &[Report], key: &str) -> Result<BTreeMap<String, Incident>, Failure> {
+        if reports.iter().all(|report| report.marks.is_empty()) {
+            return Ok(BTreeMap::new());
+        }
+        let all = Api::<Incident>::all(self.client.clone());
+        let found = all
+            .list(&ListParams::default().labels(&format!("{KEY_LABEL}={key}")))
+            .await?;
+        Ok(found
+            .into_iter()
+            .filter(|incident| reports.iter().any(|report| merge::knows(incident, report)))
+            .map(|incident| (incident.name_any(), incident))
+            .collect())
     }
 
     /// What is known of the namespace that the alert names. Nothing is remembered: an opt-in that was taken back holds at once.
@@ -292,12 +312,13 @@ impl Store {
 }
 
 /// Writes the alerts' part of an incident's status, under the resourceVersion that was read; the rest of it is the loop's.
-async fn note(api: &Api<Incident>, incident: &Incident) -> Result<(), Failure> {
+async fn note(client: &Client, incident: &Incident) -> Result<(), Failure> {
     let Some(status) = &incident.status else { return Ok(()) };
     let patch = serde_json::json!({
         "metadata": { "resourceVersion": incident.resource_version() },
         "status": { "alerts": status.alerts, "occurrences": status.occurrences },
     });
+    let api: Api<Incident> = Api::namespaced(client.clone(), &incident.namespace().unwrap_or_default());
     api.patch_status(&incident.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
         .await?;
     Ok(())

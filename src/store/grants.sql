@@ -17,9 +17,10 @@ BEGIN
     -- A single role that owns everything needs no rights from itself.
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'firewatch') AND current_user <> 'firewatch' THEN
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO firewatch', current_schema());
-        REVOKE ALL ON transitions, payloads, agent_messages, evidence, commands, model_calls, approvals, audit_logs, model_spend FROM firewatch;
+        REVOKE ALL ON transitions, payloads, agent_messages, evidence, commands, model_calls, approvals, audit_logs, model_spend, notifications, notification_threads FROM firewatch;
         GRANT SELECT, INSERT ON transitions, payloads, agent_messages, evidence, commands, model_calls TO firewatch;
         GRANT SELECT, INSERT, UPDATE ON approvals, audit_logs, model_spend TO firewatch;
+        GRANT SELECT, INSERT, UPDATE ON notifications, notification_threads TO firewatch;
         GRANT SELECT ON critical_incidents_last_day, cost_by_service, approval_rate, _sqlx_migrations TO firewatch;
     END IF;
 END

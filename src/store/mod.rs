@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub mod audit;
 pub mod error;
 pub mod file;
+pub mod outbox;
 pub mod postgres;
 mod schema;
 
@@ -125,6 +126,10 @@ pub trait AuditSink: Send + Sync + 'static {
     /// Stores a model call as it ended.
     fn store_model_call<'a>(&'a self, _incident_uid: &'a str, _row: &'a ModelCallRow) -> Stored<'a, ()> {
         Box::pin(async { Ok(()) })
+    }
+    /// The outbox of notifications, where this sink keeps one.
+    fn outbox(&self) -> Option<&dyn outbox::Outbox> {
+        None
     }
     /// Whether rows can be stored now; the reason where not.
     fn ping(&self) -> Stored<'_, ()>;

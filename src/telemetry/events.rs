@@ -4,6 +4,7 @@
 use firewatch_core::api::{Incident, Outcome};
 use firewatch_core::incident::Transition;
 use firewatch_core::text::clip;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
 
@@ -38,6 +39,18 @@ pub async fn publish(recorder: &Recorder, incident: &Incident, transition: &Tran
 
 /// Publishes one event.
 pub async fn note(recorder: &Recorder, incident: &Incident, warning: bool, reason: &str, action: &str, message: &str) {
+    about(recorder, &incident.object_ref(&()), warning, reason, action, message).await;
+}
+
+/// Publishes one event about an object that is known by name.
+pub async fn about(
+    recorder: &Recorder,
+    object: &ObjectReference,
+    warning: bool,
+    reason: &str,
+    action: &str,
+    message: &str,
+) {
     let event = Event {
         type_: if warning { EventType::Warning } else { EventType::Normal },
         reason: reason.to_owned(),
@@ -45,7 +58,7 @@ pub async fn note(recorder: &Recorder, incident: &Incident, warning: bool, reaso
         action: action.to_owned(),
         secondary: None,
     };
-    if let Err(error) = recorder.publish(&event, &incident.object_ref(&())).await {
+    if let Err(error) = recorder.publish(&event, object).await {
         tracing::warn!(%error, reason, "an event could not be published");
     }
 }

@@ -83,6 +83,15 @@ pub struct ModelLabel {
     pub result: String,
 }
 
+/// `kind`, `result`
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct NotifyLabel {
+    /// Kind of the channel.
+    pub kind: String,
+    /// `Sent`, `Retried` or `Dead`.
+    pub result: &'static str,
+}
+
 /// All metrics of the operator.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -114,6 +123,12 @@ pub struct Metrics {
     pub model_tokens: Family<ModelLabel, Counter>,
     /// Their cost, in millionths of a dollar.
     pub model_cost_micros: Family<ModelLabel, Counter>,
+    /// Tries to tell somebody, by how they ended.
+    pub notifications: Family<NotifyLabel, Counter>,
+    /// Notifications that wait.
+    pub notifications_waiting: Gauge,
+    /// For how long the oldest of them has.
+    pub notifications_oldest_seconds: Gauge,
     /// Transitions that are not stored yet.
     pub outbox_backlog: Gauge,
     /// 1 while the admission policies are as expected.
@@ -147,6 +162,9 @@ impl Default for Metrics {
             model_calls: Family::default(),
             model_tokens: Family::default(),
             model_cost_micros: Family::default(),
+            notifications: Family::default(),
+            notifications_waiting: Gauge::default(),
+            notifications_oldest_seconds: Gauge::default(),
             outbox_backlog: Gauge::default(),
             guard_intact: Gauge::default(),
             leader: Gauge::default(),
@@ -226,6 +244,21 @@ impl Default for Metrics {
                 metrics.model_cost_micros.clone(),
             );
             registry.register(
+                "notifications",
+                "Tries to tell somebody, by kind of channel and how they ended",
+                metrics.notifications.clone(),
+            );
+            registry.register(
+                "notifications_waiting",
+                "Notifications that are not told yet",
+                metrics.notifications_waiting.clone(),
+            );
+            registry.register(
+                "notifications_oldest_seconds",
+                "Age of the oldest notification that is not told yet",
+                metrics.notifications_oldest_seconds.clone(),
+            );
+            registry.register(
                 "audit_outbox_backlog",
                 "Transitions not yet stored outside the cluster",
                 metrics.outbox_backlog.clone(),
@@ -276,6 +309,12 @@ impl Metrics {
                 lane: lane.to_owned(),
                 result,
             });
+        }
+        for kind in firewatch_core::notify::Kind::iter() {
+            for result in ["Sent", "Retried", "Dead"] {
+                let kind = kind.to_string();
+                let _ = self.notifications.get_or_create(&NotifyLabel { kind, result });
+            }
         }
         for reason in REASONS {
             let _ = self.reconcile_errors.get_or_create(&ReasonLabel {

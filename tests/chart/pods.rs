@@ -152,3 +152,47 @@ fn each_lane_has_its_network_policy_and_analyze_reaches_nothing() {
         }
     }
 }
+
+#[test]
+fn whoever_is_told_is_told_by_the_file_that_the_chart_makes_and_by_the_secrets_that_it_names() {
+    let objects = render(EVERYTHING).unwrap();
+    let text = named(&objects, "ConfigMap", "firewatch-notifications")["data"]["notifications.yaml"].clone();
+    let plan = firewatch_core::notify::routing::parse(text.as_str().unwrap()).unwrap();
+    assert_eq!((plan.channels.len(), plan.routes.len()), (1, 1));
+    for pod in [
+        &named(&objects, "Deployment", "firewatch")["spec"]["template"]["spec"],
+        &named(&objects, "Pod", "firewatch-selfcheck")["spec"],
+    ] {
+        let container = &pod["containers"][0];
+        let mounts: Vec<&str> = container["volumeMounts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|mount| mount["mountPath"].as_str().unwrap())
+            .collect();
+        for needed in [
+            plan.channels[0].url_file.as_ref().unwrap().to_str().unwrap(),
+            "/etc/firewatch/notifications.d/x",
+        ] {
+            let folder = needed.rsplit_once('/').unwrap().0;
+            assert!(mounts.contains(&folder), "{folder}: {mounts:?}");
+        }
+        let told = container["env"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|e| e["name"] == "FIREWATCH_NOTIFICATIONS");
+        assert_eq!(
+            told.unwrap()["value"],
+            "/etc/firewatch/notifications.d/notifications.yaml"
+        );
+    }
+    let egress = named(&objects, "NetworkPolicy", "firewatch")["spec"]["egress"].clone();
+    assert!(
+        egress
+            .as_array()
+            .unwrap()
+            .contains(&json!({ "ports": [{ "protocol": "TCP", "port": 443 }] })),
+        "{egress}"
+    );
+}

@@ -28,6 +28,10 @@ networkPolicy:
   operator: {enabled: true, metricsFrom: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]}
 rbac: {aggregateViewer: true}
 api: {enabled: true, tokenSecret: api-tokens, tls: {secret: api-tls, clientCertificates: true}, tokenReview: {audiences: [firewatch]}}
+notifications:
+  secrets: [firewatch-slack]
+  channels: [{name: ops, kind: slack-webhook, urlFile: /etc/firewatch/notifications/firewatch-slack/url}]
+  routes: [{channels: [ops], minSeverity: high}]
 "#;
 const NARROW: &str = r"
 database: {url: 'postgres://firewatch:word@db:5432/firewatch', migrateUrl: 'postgres://owner:word@db:5432/firewatch'}

@@ -49,6 +49,10 @@ fn a_wrong_value_is_refused_by_the_name_of_its_field() {
             "api: {tokenReview: {audiences: ['a,b']}}",
             "/api/tokenReview/audiences/0",
         ),
+        (
+            "notifications: {channels: [{name: a, kind: pigeon}]}",
+            "/notifications/channels/0/kind",
+        ),
     ] {
         let set = if values.starts_with("audit") {
             values.to_owned()
@@ -71,6 +75,14 @@ fn what_does_not_go_together_is_refused_with_the_remedy() {
         (
             "audit: {mode: file}\napi: {enabled: true, plainHttp: true, tokenReview: {enabled: false}}",
             "api.tokenSecret",
+        ),
+        (
+            "audit: {mode: file}\nnotifications: {channels: [{name: a, kind: webhook}]}",
+            "kept in Postgres",
+        ),
+        (
+            "audit: {mode: file}\nintake: {enabled: true}",
+            "intake.pagerduty.secret",
         ),
         (
             "audit: {mode: file}\nsandbox: {namespace: firewatch-system}",

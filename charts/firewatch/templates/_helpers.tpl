@@ -47,3 +47,22 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* The file of channels and routes. */}}
+{{- define "firewatch.notifications" -}}
+{{ dict "channels" .Values.notifications.channels "routes" .Values.notifications.routes | toYaml }}
+{{- end }}
+
+{{/* Where it and its secrets are, for the operator and for its check. */}}
+{{- define "firewatch.notificationMounts" -}}
+- {name: notifications, mountPath: /etc/firewatch/notifications.d, readOnly: true}
+{{- range .Values.notifications.secrets }}
+- {name: {{ printf "notify-%s" (sha256sum . | trunc 16) }}, mountPath: {{ printf "/etc/firewatch/notifications/%s" . | quote }}, readOnly: true}
+{{- end }}
+{{- end }}
+{{- define "firewatch.notificationVolumes" -}}
+- {name: notifications, configMap: {name: firewatch-notifications}}
+{{- range .Values.notifications.secrets }}
+- {name: {{ printf "notify-%s" (sha256sum . | trunc 16) }}, secret: {secretName: {{ . | quote }}, defaultMode: 0440}}
+{{- end }}
+{{- end }}

@@ -20,6 +20,7 @@ use super::{AuditSink, ModelCallRow, Reservation, Reserved, Stored, schema};
 
 mod approvals;
 mod audit_logs;
+mod outbox;
 mod read;
 mod rows;
 mod spend;
@@ -173,6 +174,10 @@ impl AuditSink for PostgresSink {
 
     fn store_model_call<'a>(&'a self, incident_uid: &'a str, row: &'a ModelCallRow) -> Stored<'a, ()> {
         Box::pin(self.bounded(spend::model_call(&self.pool, incident_uid, row)))
+    }
+
+    fn outbox(&self) -> Option<&dyn super::outbox::Outbox> {
+        Some(self)
     }
 
     fn ping(&self) -> Stored<'_, ()> {

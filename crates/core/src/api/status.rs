@@ -550,6 +550,9 @@ pub struct AlertsStatus {
     /// Since when none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Time>,
+    /// Since when somebody is known to look at it, where the sender says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_at: Option<Time>,
     /// When they were last reported.
     pub last_received_at: Time,
     /// Hashes of the firings that were counted.

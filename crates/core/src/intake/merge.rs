@@ -58,6 +58,13 @@ pub fn decide(existing: &[Incident], report: &Report, now: Timestamp) -> Todo {
             previous: None,
         };
     };
+    let is_repeated = |once: &String| {
+        let known = existing.iter().filter_map(|incident| incident.status.as_ref());
+        known.flat_map(seen).any(|one| one == once)
+    };
+    if report.once.as_ref().is_some_and(is_repeated) {
+        return Todo::Nothing;
+    }
     let empty = IncidentStatus::default();
     let status = incident.status.as_ref().unwrap_or(&empty);
     let leaving = incident.metadata.deletion_timestamp.is_some();
@@ -106,7 +113,8 @@ fn fires_anew(status: &IncidentStatus, report: &Report, now: Timestamp) -> bool 
 pub fn knows(incident: &Incident, report: &Report) -> bool {
     let status = incident.status.as_ref();
     let known: BTreeSet<&str> = status.into_iter().flat_map(seen).collect();
-    report.firing.iter().any(|f| known.contains(f.identity.as_str()))
+    let mut identities = report.firing.iter().map(|f| &f.identity).chain(&report.marks);
+    identities.any(|identity| known.contains(identity.as_str()))
 }
 
 fn seen(status: &IncidentStatus) -> impl Iterator<Item = &str> {
@@ -137,9 +145,20 @@ pub fn merged(status: &IncidentStatus, report: &Report, now: Timestamp) -> (Aler
     let counted = if before.is_empty() { 0 } else { status.occurrences };
     let occurrences = counted.saturating_add(i64::try_from(fresh.len()).unwrap_or(i64::MAX));
     known.extend(fresh);
-    let resolved_at = status.alerts.as_ref().and_then(|a| a.resolved_at.clone());
+    for mark in report.marks.iter().chain(&report.once) {
+        if known.len() < MAX_SEEN && !known.contains(mark) {
+            known.push(mark.clone());
+        }
+    }
+    let before = status.alerts.as_ref();
+    let resolved_at = before.and_then(|a| a.resolved_at.clone());
+    let acknowledged_at = before.and_then(|a| a.acknowledged_at.clone());
     let alerts = AlertsStatus {
-        firing: i64::try_from(report.firing.len()).unwrap_or(i64::MAX),
+        firing: match before {
+            Some(before) if report.acknowledged_at.is_some() => before.firing,
+            _ => i64::try_from(report.firing.len()).unwrap_or(i64::MAX),
+        },
+        acknowledged_at: acknowledged_at.or(report.acknowledged_at.map(whole_second)),
         resolved_at: match (report.all_resolved, report.firing.is_empty()) {
             (true, _) => Some(resolved_at.unwrap_or_else(|| whole_second(now))),
             (false, true) => resolved_at,

@@ -7,6 +7,7 @@
 pub mod alertmanager;
 pub mod gate;
 pub mod merge;
+pub mod pagerduty;
 pub mod rate;
 pub mod reject;
 pub mod report;

@@ -42,6 +42,12 @@ pub struct Report {
     pub firing: Vec<Firing>,
     /// Whether every alert is known to have resolved.
     pub all_resolved: bool,
+    /// When somebody said that he or she looks at it; then nothing else is new.
+    pub acknowledged_at: Option<Timestamp>,
+    /// Identity of what was sent, where the sender tells by it what it sends again: it is taken once.
+    pub once: Option<String>,
+    /// What else the incident remembers of it, without counting it.
+    pub marks: Vec<String>,
     /// What the incident is to say of them.
     pub alert: api::Alert,
     /// What it is called.
@@ -148,6 +154,9 @@ fn report(
         key: hash(&[&notification.group_key, namespace.as_deref().unwrap_or_default()], 40),
         grouped_by: grouped_by(&notification.group_labels, namespace.as_deref()),
         all_resolved: firing.is_empty() && notification.truncated == 0,
+        acknowledged_at: None,
+        once: None,
+        marks: Vec::new(),
         alert: api::Alert {
             source: AlertSource::Alertmanager,
             name: name.map(|n| clip(&clean(&n), 253)),
@@ -189,14 +198,14 @@ fn common<'a>(mut maps: impl Iterator<Item = &'a BTreeMap<String, String>>) -> B
 }
 
 /// As many and as long as an Incident holds.
-fn bounded(map: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+pub(super) fn bounded(map: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     map.iter()
         .take(64)
         .map(|(key, value)| (clip(&clean(key), 256), clip(&clean(value), 2048)))
         .collect()
 }
 
-fn severity(word: &str) -> Option<Severity> {
+pub(super) fn severity(word: &str) -> Option<Severity> {
     match word.to_ascii_lowercase().as_str() {
         "critical" | "page" | "emergency" | "p1" => Some(Severity::Critical),
         "high" | "error" | "major" | "p2" => Some(Severity::High),
@@ -276,8 +285,9 @@ pub fn place(named: &Named, ground: Ground, operator_namespace: &str) -> Place {
 }
 
 /// The name of the n-th incident of a group.
-pub fn name(key: &str, number: u64) -> String {
-    format!("am-{}-{number}", key.get(..16).unwrap_or(key))
+pub fn name(source: AlertSource, key: &str, number: u64) -> String {
+    let from = if source == AlertSource::Pagerduty { "pd" } else { "am" };
+    format!("{from}-{}-{number}", key.get(..16).unwrap_or(key))
 }
 
 /// The number in such a name.
@@ -309,7 +319,7 @@ pub fn incident(report: &Report, place: &Place, number: u64, previous: Option<&s
                 (GROUPED_BY_LABEL.to_owned(), report.grouped_by.clone()),
             ])),
             annotations: (!annotations.is_empty()).then_some(annotations),
-            ..Incident::new(&name(&report.key, number), spec.clone()).metadata
+            ..Incident::new(&name(report.alert.source, &report.key, number), spec.clone()).metadata
         },
         spec,
         status: None,

@@ -411,7 +411,7 @@ fn longest_run(text: &str, of: char) -> usize {
 }
 
 /// An argv as one could type it: for reading; nothing runs it.
-pub(super) fn shell_line(argv: &[String]) -> String {
+pub(crate) fn shell_line(argv: &[String]) -> String {
     let quoted: Vec<String> = argv
         .iter()
         .map(|word| {
