@@ -11,6 +11,8 @@
 
 #[path = "intake/bridge.rs"]
 mod bridge;
+#[path = "intake/siege.rs"]
+mod siege;
 #[path = "intake/storm.rs"]
 mod storm;
 #[path = "intake/trouble.rs"]
