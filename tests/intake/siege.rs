@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{self, TOKEN, World, alert, notification};
+use crate::world::{self, TOKEN, Tried, World, alert, notification};
 
 /// Where a process that is to be an intake finds out so.
 const CHILD: &str = "FIREWATCH_STORM_INTAKE";
@@ -41,8 +41,7 @@ pub struct Siege {
 #[derive(Default)]
 struct Tally {
     taken: AtomicUsize,
-    told_again: AtomicUsize,
-    cut: AtomicUsize,
+    tried: Tried,
 }
 
 /// Runs it, and asserts that nothing was lost or doubled.
@@ -73,9 +72,12 @@ pub async fn withstands(name: &str, siege: Siege) {
     // The senders go on past the middle only when the API server refuses.
     wall.refuses.store(true, Ordering::SeqCst);
     let refused_at = Instant::now();
-    let before = tally.told_again.load(Ordering::SeqCst);
+    let before = tally.tried.told_again.load(Ordering::SeqCst);
     stage.send(true).unwrap();
-    until("a refusal", async || tally.told_again.load(Ordering::SeqCst) > before).await;
+    until("a refusal", async || {
+        tally.tried.told_again.load(Ordering::SeqCst) > before
+    })
+    .await;
     tokio::time::sleep(siege.refuses.saturating_sub(refused_at.elapsed())).await;
     let while_refused = tally.taken.load(Ordering::SeqCst);
     wall.refuses.store(false, Ordering::SeqCst);
@@ -110,8 +112,8 @@ pub async fn withstands(name: &str, siege: Siege) {
         "{} alerts of {} groups, {sent} notifications: 0 lost, 0 doubled; {} answered 5xx, {} cut off, {} kills, {:?} refused",
         siege.groups * siege.alerts,
         siege.groups,
-        tally.told_again.load(Ordering::SeqCst),
-        tally.cut.load(Ordering::SeqCst),
+        tally.tried.told_again.load(Ordering::SeqCst),
+        tally.tried.cut.load(Ordering::SeqCst),
         siege.kills,
         siege.refuses,
     );
@@ -140,10 +142,8 @@ async fn sender(
             staged.wait_for(|staged| *staged).await.unwrap();
         }
         let body = body(namespace, group, upto.min(siege.alerts));
-        let tried = world::post_until_taken(address, &body).await;
+        world::post_until_taken(address, &body, &tally.tried).await;
         tally.taken.fetch_add(1, Ordering::SeqCst);
-        tally.told_again.fetch_add(tried.told_again, Ordering::SeqCst);
-        tally.cut.fetch_add(tried.cut, Ordering::SeqCst);
     }
 }
 

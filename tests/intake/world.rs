@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use firewatch::intake::store::Store;
@@ -248,27 +248,28 @@ impl Running {
     }
 }
 
-/// What came before a notification was taken.
+/// What came before notifications were taken.
 #[derive(Default)]
 pub struct Tried {
     /// Answers 5xx.
-    pub told_again: usize,
+    pub told_again: AtomicUsize,
     /// Connections that were refused or broke.
-    pub cut: usize,
+    pub cut: AtomicUsize,
 }
 
 /// As Alertmanager does: again after 5xx or a broken connection, until it is taken; whatever 4xx answered is lost.
-pub async fn post_until_taken(address: SocketAddr, body: &Value) -> Tried {
+pub async fn post_until_taken(address: SocketAddr, body: &Value, tried: &Tried) {
     let authorization = format!("Authorization: Bearer {TOKEN}");
-    let mut tried = Tried::default();
     for attempt in 0_u32..1000 {
         match try_send(address, &[&authorization], body.to_string().as_bytes()).await {
-            Ok(answer) if answer.status == 200 => return tried,
+            Ok(answer) if answer.status == 200 => return,
             Ok(answer) => {
                 assert!(answer.status >= 500, "{answer:?}");
-                tried.told_again += 1;
+                tried.told_again.fetch_add(1, Ordering::SeqCst);
             }
-            Err(_) => tried.cut += 1,
+            Err(_) => {
+                tried.cut.fetch_add(1, Ordering::SeqCst);
+            }
         }
         tokio::time::sleep(Duration::from_millis(50 + u64::from(attempt.min(10)) * 10)).await;
     }
