@@ -20,6 +20,7 @@ use browser::{Browser, Visit};
 use firewatch_core::agents::Conclusion;
 use firewatch_core::api::Incident;
 use firewatch_core::diagnosis::recording::FILE;
+use firewatch_core::diagnosis::{Finding, RootCause};
 use firewatch_core::report::timeline::timeline;
 use firewatch_core::report::{ApprovalRow, StoryView, document};
 use k8s_openapi::jiff::Timestamp;
@@ -50,13 +51,8 @@ fn recorded_report(name: &str, conclusion: &Conclusion) -> String {
     incident["spec"]["title"] = name.into();
     let mut incident: Incident = serde_json::from_value(incident).unwrap();
     let status = incident.status.as_mut().unwrap();
-    status.root_cause = conclusion.diagnosis.root_cause.as_ref().map(|cause| cause.to_status());
-    status.findings = conclusion
-        .diagnosis
-        .findings
-        .iter()
-        .map(|one| one.to_status())
-        .collect();
+    status.root_cause = conclusion.diagnosis.root_cause.as_ref().map(RootCause::to_status);
+    status.findings = conclusion.diagnosis.findings.iter().map(Finding::to_status).collect();
     status.plan = Some(conclusion.plan.clone());
     let timeline = timeline(&incident, None, now());
     html::report(&document(&incident, &StoryView::default()), timeline.as_ref(), now()).unwrap()

@@ -364,14 +364,14 @@ fn every_command_has_a_manual_page() {
 #[test]
 fn the_krew_manifest_is_of_this_plugin() {
     let text = include_str!("../../../../.krew.yaml");
-    let filled: String = text
+    let filled: Vec<String> = text
         .lines()
         .map(|line| match line.split_once("{{addURIAndSha") {
             Some((indent, _)) => format!("{indent}uri: https://example.invalid/x.tar.gz\n{indent}sha256: \"0\"\n"),
             None => format!("{}\n", line.replace("{{ .TagName }}", "v0.1.0")),
         })
         .collect();
-    let manifest: Value = serde_saphyr::from_str(&filled).unwrap();
+    let manifest: Value = serde_saphyr::from_str(&filled.concat()).unwrap();
     assert_eq!(manifest["metadata"]["name"], "incident");
     assert_eq!(manifest["spec"]["homepage"], env!("CARGO_PKG_REPOSITORY"));
     for platform in manifest["spec"]["platforms"].as_array().unwrap() {
