@@ -7,6 +7,7 @@
     clippy::print_stdout,
     clippy::indexing_slicing,
     clippy::cast_precision_loss,
+    clippy::missing_panics_doc,
     missing_docs
 )]
 

@@ -21,7 +21,7 @@ use crate::world::{self, TOKEN, Tried, World, alert, notification};
 
 /// Where a process that is to be an intake finds out so.
 const CHILD: &str = "FIREWATCH_STORM_INTAKE";
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How large, and what happens meanwhile.
 #[derive(Clone, Copy)]
