@@ -2,7 +2,7 @@
 # CLUSTER=current: uses the cluster of the KUBECONFIG at hand instead of the local one. KEEP=1: tests leave theirs running.
 .DEFAULT_GOAL := help
 .PHONY: help build check test-core test-component test-e2e test test-full cluster-up cluster-down postgres-up postgres-down \
-	images install uninstall demo bench bench-analysis docs record scenarios clean
+	images install uninstall demo bench bench-analysis bench-intake load docs record scenarios clean-incidents clean
 S := tests/cluster
 export CLUSTER KEEP JOBS
 
@@ -57,7 +57,16 @@ demo: ## The whole story, from nothing (DEMO_APPROVE=yes: without asking)
 bench-analysis: ## Measures the analysis of a namespace of 50, 500 and 5,000 pods; prints a table
 	cargo bench --locked --quiet -p firewatch-core --bench analysis
 
-bench: bench-analysis install ## Measures from apply to Diagnosed, beside bare sandbox Jobs of as many rounds; prints a table
+bench-intake: ## Measures the intake: parse, authenticate, tell repeats apart; alerts a second on one core, beside a listener without work; prints a table
+	cargo run --locked --quiet --profile image --example intake_load bench
+
+load: cluster-up install ## Storms against the intake, then incidents against the loop (LOAD_SECONDS=10, LOAD_INCIDENTS=20); prints tables, fails where something is lost
+	eval "$$($S/env.sh)" && cargo run --locked --quiet --profile image --example intake_load storm
+
+clean-incidents: ## Removes the namespaces and incidents that scenarios and load left in the cluster
+	$S/clean-incidents.sh
+
+bench: bench-analysis bench-intake install ## Measures from apply to Diagnosed, beside bare sandbox Jobs of as many rounds; prints a table
 	eval "$$($S/env.sh)" && cargo run --locked --quiet --example bench_diagnosis
 
 docs: ## Writes docs/diagnosis.md from the analyzers' own documentation

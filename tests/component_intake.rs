@@ -13,6 +13,8 @@
 mod bridge;
 #[path = "intake/pagerduty.rs"]
 mod pagerduty;
+#[path = "intake/siege.rs"]
+mod siege;
 #[path = "intake/storm.rs"]
 mod storm;
 #[path = "intake/trouble.rs"]

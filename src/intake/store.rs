@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use firewatch_core::api::{Incident, IncidentStatus};
+use firewatch_core::api::Incident;
 use firewatch_core::intake::merge::{self, Todo};
 use firewatch_core::intake::report::{
     self, GROUPED_BY_LABEL, Ground, KEY_LABEL, OPT_IN_LABEL, OPT_IN_VALUE, Place, Report,
@@ -195,11 +195,14 @@ impl Store {
             let all: Vec<Incident> = known.values().cloned().collect();
             match merge::decide(&all, report, now) {
                 Todo::Nothing => {}
-                Todo::Open { number, previous } => {
+                Todo::Open {
+                    number,
+                    previous,
+                    refired,
+                } => {
                     let place = report::place(&report.named, ground, &self.operator_namespace);
                     let mut made = self.open(&api, report, &place, number, previous.as_deref()).await?;
-                    let empty = IncidentStatus::default();
-                    let (alerts, occurrences) = merge::merged(made.status.as_ref().unwrap_or(&empty), report, now);
+                    let (alerts, occurrences) = merge::first(refired, report, now);
                     let status = made.status.get_or_insert_default();
                     (status.alerts, status.occurrences) = (Some(alerts), occurrences);
                     let name = made.name_any();

@@ -26,6 +26,8 @@ fi
 # shellcheck disable=SC2016
 [ ! -d "$MONITORING_DIR" ] || printf 'export PATH=$PATH:%q\n' "$MONITORING_DIR"
 export_line FIREWATCH_SCHEMATHESIS "$SCHEMATHESIS_DIR/bin/schemathesis"
+chromium=${FIREWATCH_CHROMIUM:-$(chromium_program)}
+[ -z "$chromium" ] || export_line FIREWATCH_CHROMIUM "$chromium"
 if [ -s "$CLUSTER_DIR/postgres/port" ]; then
   export_line DATABASE_URL "$("$CLUSTER_SOURCE/postgres" url operator)"
   export_line MIGRATE_DATABASE_URL "$("$CLUSTER_SOURCE/postgres" url migrate)"

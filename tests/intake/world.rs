@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use firewatch::intake::store::Store;
@@ -26,26 +26,35 @@ pub const TOKEN: &str = "a-token-for-tests-only";
 const OPERATOR_NAMESPACE: &str = "firewatch-system";
 const OPERATOR: &str = "system:serviceaccount:firewatch-system:firewatch";
 
-/// The administrator's client, and the one that the intake uses.
-async fn clients() -> (Client, Client, bool) {
-    static READY: OnceCell<()> = OnceCell::const_new();
+/// The configuration of the intake's client, and whether the chart is installed: then it acts as the operator.
+pub async fn operator_config() -> (kube::Config, bool) {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = kube::Config::infer()
-        .await
-        .expect("KUBECONFIG leads to a cluster: `make cluster-up`, `eval \"$(tests/cluster/env.sh)\"`");
-    let admin = Client::try_from(config.clone()).unwrap();
-    READY.get_or_init(|| define(&admin)).await;
-    let installed = Api::<ClusterRole>::all(admin.clone())
+    let mut config = infer().await;
+    let installed = Api::<ClusterRole>::all(Client::try_from(config.clone()).unwrap())
         .get_opt("firewatch-operator")
         .await
         .unwrap()
         .is_some();
-    let mut as_operator = config;
     if installed {
-        as_operator.auth_info.impersonate = Some(OPERATOR.into());
-        as_operator.auth_info.impersonate_groups =
+        config.auth_info.impersonate = Some(OPERATOR.into());
+        config.auth_info.impersonate_groups =
             Some(vec!["system:serviceaccounts".into(), "system:authenticated".into()]);
     }
+    (config, installed)
+}
+
+async fn infer() -> kube::Config {
+    kube::Config::infer()
+        .await
+        .expect("KUBECONFIG leads to a cluster: `make cluster-up`, `eval \"$(tests/cluster/env.sh)\"`")
+}
+
+/// The administrator's client, and the one that the intake uses.
+async fn clients() -> (Client, Client, bool) {
+    static READY: OnceCell<()> = OnceCell::const_new();
+    let (as_operator, installed) = operator_config().await;
+    let admin = Client::try_from(infer().await).unwrap();
+    READY.get_or_init(|| define(&admin)).await;
     (admin, Client::try_from(as_operator).unwrap(), installed)
 }
 
@@ -237,20 +246,34 @@ impl Running {
         let authorization = format!("Authorization: Bearer {TOKEN}");
         send(self.address, &[&authorization], body.to_string().as_bytes()).await
     }
+}
 
-    /// As Alertmanager does: again after 5xx or a broken connection, until it is taken; whatever 4xx answered is lost.
-    pub async fn post_until_taken(address: SocketAddr, body: &Value) {
-        let authorization = format!("Authorization: Bearer {TOKEN}");
-        for attempt in 0_u32..400 {
-            match try_send(address, &[&authorization], body.to_string().as_bytes()).await {
-                Ok(answer) if answer.status == 200 => return,
-                Ok(answer) => assert!(answer.status >= 500, "{answer:?}"),
-                Err(_) => {}
+/// What came before notifications were taken.
+#[derive(Default)]
+pub struct Tried {
+    /// Answers 5xx.
+    pub told_again: AtomicUsize,
+    /// Connections that were refused or broke.
+    pub cut: AtomicUsize,
+}
+
+/// As Alertmanager does: again after 5xx or a broken connection, until it is taken; whatever 4xx answered is lost.
+pub async fn post_until_taken(address: SocketAddr, body: &Value, tried: &Tried) {
+    let authorization = format!("Authorization: Bearer {TOKEN}");
+    for attempt in 0_u32..1000 {
+        match try_send(address, &[&authorization], body.to_string().as_bytes()).await {
+            Ok(answer) if answer.status == 200 => return,
+            Ok(answer) => {
+                assert!(answer.status >= 500, "{answer:?}");
+                tried.told_again.fetch_add(1, Ordering::SeqCst);
             }
-            tokio::time::sleep(Duration::from_millis(50 + u64::from(attempt.min(10)) * 10)).await;
+            Err(_) => {
+                tried.cut.fetch_add(1, Ordering::SeqCst);
+            }
         }
-        panic!("never taken");
+        tokio::time::sleep(Duration::from_millis(50 + u64::from(attempt.min(10)) * 10)).await;
     }
+    panic!("never taken");
 }
 
 #[derive(Debug)]

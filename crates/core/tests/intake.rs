@@ -8,76 +8,18 @@
     missing_docs
 )]
 
-use std::collections::BTreeMap;
+mod intake_support;
 
-use firewatch_core::api::{Incident, IncidentStatus, Outcome, Phase, Severity};
+use firewatch_core::api::{Outcome, Severity};
 use firewatch_core::intake::Why;
-use firewatch_core::intake::alertmanager::{self, Notification};
+use firewatch_core::intake::alertmanager;
 use firewatch_core::intake::merge::{self, MAX_SEEN, Todo};
-use firewatch_core::intake::report::{self, Ground, Report};
+use firewatch_core::intake::report::{self, Ground};
 use firewatch_core::intake::target::LabelPolicy;
+use intake_support::{World, alert, at, body, changed, checkout, only, parse};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-const NOON: &str = "2026-05-01T12:00:00Z";
-
-fn at(minutes: i64) -> Timestamp {
-    let noon: Timestamp = NOON.parse().unwrap();
-    noon.saturating_add(SignedDuration::from_mins(minutes)).unwrap()
-}
-
-fn alert(name: &str, status: &str, starts: i64, labels: Value) -> Value {
-    let mut all = json!({ "alertname": name, "severity": "critical" });
-    all.as_object_mut().unwrap().extend(labels.as_object().unwrap().clone());
-    json!({
-        "status": status,
-        "labels": all,
-        "annotations": { "summary": format!("{name} is bad") },
-        "startsAt": at(starts).to_string(),
-        "endsAt": "0001-01-01T00:00:00Z",
-        "generatorURL": "http://prometheus/graph",
-        "fingerprint": report::hash(&[&all.to_string()], 16),
-    })
-}
-
-fn body(alerts: Vec<Value>) -> Value {
-    json!({
-        "version": "4", "groupKey": "{}:{alertname=\"A\"}", "truncatedAlerts": 0, "status": "firing", "receiver": "firewatch",
-        "groupLabels": { "alertname": "A" }, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://am", "alerts": alerts,
-    })
-}
-
-fn checkout(status: &str, starts: i64) -> Value {
-    alert(
-        "A",
-        status,
-        starts,
-        json!({ "namespace": "shop", "deployment": "checkout" }),
-    )
-}
-
-fn parse(value: &Value) -> Notification {
-    alertmanager::parse(value.to_string().as_bytes(), at(0)).unwrap()
-}
-
-fn only(alerts: Vec<Value>) -> Report {
-    let mut reports = report::reports(&parse(&body(alerts)), &LabelPolicy::default());
-    assert_eq!(reports.len(), 1);
-    reports.remove(0)
-}
-
-/// Sets the value at a JSON pointer; `None` takes it out.
-fn changed(mut value: Value, pointer: &str, to: Option<Value>) -> Value {
-    let (parent, key) = pointer.rsplit_once('/').unwrap();
-    let parent = value.pointer_mut(parent).unwrap().as_object_mut().unwrap();
-    match to {
-        Some(to) => parent.insert(key.to_owned(), to),
-        None => parent.remove(key),
-    };
-    value
-}
 
 #[test]
 fn a_body_that_is_wrong_is_refused_and_names_the_field() {
@@ -233,52 +175,6 @@ fn an_incident_is_made_in_a_namespace_only_where_that_opted_in() {
     assert!(gone.note.unwrap().contains("does not exist"));
 }
 
-/// What an API server holds of one group.
-#[derive(Default)]
-struct World(BTreeMap<String, Incident>);
-
-impl World {
-    fn take(&mut self, report: &Report, now: Timestamp) -> Todo {
-        let existing: Vec<Incident> = self.0.values().cloned().collect();
-        let todo = merge::decide(&existing, report, now);
-        match &todo {
-            Todo::Open { number, previous } => {
-                let place = report::place(&report.named, Ground::OptedIn, "fw");
-                let mut made = report::incident(report, &place, *number, previous.as_deref());
-                let (alerts, occurrences) = merge::merged(&IncidentStatus::default(), report, now);
-                let status = made.status.get_or_insert_default();
-                (status.alerts, status.occurrences) = (Some(alerts), occurrences);
-                assert!(self.0.insert(made.metadata.name.clone().unwrap(), made).is_none());
-            }
-            Todo::Merge {
-                name,
-                alerts,
-                occurrences,
-            } => {
-                let status = self.0.get_mut(name).unwrap().status.get_or_insert_default();
-                (status.alerts, status.occurrences) = (Some(alerts.clone()), *occurrences);
-            }
-            Todo::Nothing => {}
-        }
-        todo
-    }
-
-    fn last(&mut self) -> &mut Incident {
-        self.0.values_mut().next_back().unwrap()
-    }
-
-    fn ends(&mut self, outcome: Outcome, now: Timestamp) {
-        let status = self.last().status.as_mut().unwrap();
-        status.phase = Phase::Completed;
-        status.outcome = Some(outcome);
-        status.completed_at = Some(Time(now));
-    }
-
-    fn occurrences(&self) -> i64 {
-        self.0.values().map(|i| i.status.as_ref().unwrap().occurrences).sum()
-    }
-}
-
 #[test]
 fn the_same_notification_again_changes_nothing() {
     let mut world = World::default();
@@ -361,6 +257,7 @@ fn a_refire_after_the_end_is_a_new_incident_that_names_the_earlier_one() {
     let Todo::Open {
         number: 2,
         previous: Some(previous),
+        ..
     } = todo
     else {
         panic!("{todo:?}")

@@ -209,7 +209,7 @@ impl World {
         let report = reported(body);
         let (alerts, occurrences, incident) = match merge::decide(&self.0, &report, noon()) {
             Todo::Nothing => return,
-            Todo::Open { number, previous } => {
+            Todo::Open { number, previous, .. } => {
                 let place = report::place(&report.named, Ground::OptedIn, "fw");
                 self.0
                     .push(report::incident(&report, &place, number, previous.as_deref()));

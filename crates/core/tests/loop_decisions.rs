@@ -353,6 +353,7 @@ fn a_repair_that_helped_waits_a_while_for_its_alert_and_is_never_taken_back_for_
                 acknowledged_at: None,
                 last_received_at: Time(at(1)),
                 seen: Vec::new(),
+                refired: Vec::new(),
             });
             c.now = at(second);
         })

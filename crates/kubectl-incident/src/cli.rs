@@ -48,7 +48,7 @@ pub enum Command {
     List(ListArgs),
     /// Show one incident on one screen: cause, evidence, plan, and what to do now.
     Show(ShowArgs),
-    /// Follow an incident until it is over. The exit code tells how it ended.
+    /// Follow an incident until it is over: the exit code tells how it ended. Without a name: all of them, as they change.
     Watch(WatchArgs),
     /// Approve the plan that waits, after showing exactly what will be done.
     Approve(ApproveArgs),
@@ -64,6 +64,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Print the completion script of a shell: `source <(kubectl-incident completion bash)`.
     Completion(CompletionArgs),
+    /// Write the manual pages, one for each command, into a directory.
+    Man(ManArgs),
     /// Break a workload of its own in a new namespace, and show Firewatch at work on it.
     Run(RunArgs),
     /// Stop an incident: nothing new is started, and a plan that was not begun is never carried out.
@@ -137,9 +139,15 @@ pub enum ObjectOutput {
 /// Arguments of `watch`.
 #[derive(Args, Debug)]
 pub struct WatchArgs {
-    /// The incident.
-    pub name: String,
-    /// Give up after this long: `90s`, `15m`, `1h`.
+    /// The incident. Without it all are followed: as a table on a terminal, else as a line for each change.
+    pub name: Option<String>,
+    /// All namespaces.
+    #[arg(short = 'A', long, conflicts_with = "name")]
+    pub all_namespaces: bool,
+    /// Label selector.
+    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "name")]
+    pub selector: Option<String>,
+    /// Give up after this long: `90s`, `15m`, `1h`. Of all incidents: stop then.
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub timeout: Option<Duration>,
     /// `json` prints one object for each step.
@@ -159,6 +167,9 @@ pub enum JsonOutput {
 pub struct ApproveArgs {
     /// The incident.
     pub name: String,
+    /// Confirm as the second person what another has approved, and nothing else: refused while nobody has, or where one is enough.
+    #[arg(long)]
+    pub confirm: bool,
     /// Why; kept with the decision.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -225,6 +236,13 @@ pub struct CompletionArgs {
     /// The shell.
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Args, Debug)]
+pub struct ManArgs {
+    /// Where, as in `~/.local/share/man/man1`; it is made if it is not there.
+    pub directory: PathBuf,
 }
 
 /// How a report is printed.

@@ -40,6 +40,9 @@ async fn run(cli: &Cli) -> Result<u8> {
     if let Command::Completion(args) = &cli.command {
         return commands::completion(args.shell);
     }
+    if let Command::Man(args) = &cli.command {
+        return commands::man(&args.directory);
+    }
     let cluster = Cluster::connect(&cli.cluster).await?;
     match &cli.command {
         Command::List(args) => commands::list::run(&cluster, args).await,
@@ -51,6 +54,7 @@ async fn run(cli: &Cli) -> Result<u8> {
         Command::Policy(args) => commands::policy::run(&cluster, args).await,
         Command::Doctor(args) => Box::pin(commands::doctor::run(&cluster, args)).await,
         Command::Completion(args) => commands::completion(args.shell),
+        Command::Man(args) => commands::man(&args.directory),
         Command::Report(args) => commands::report::run(&cluster, args).await,
         Command::Run(args) => Box::pin(commands::run::run(&cluster, args)).await,
         Command::Cancel(args) => commands::cancel::run(&cluster, args).await,

@@ -11,77 +11,10 @@ use firewatch_core::report::{ApprovalRow, StoryView, document};
 use k8s_openapi::jiff::Timestamp;
 use kubectl_incident::{html, recordings};
 use scraper::{Html, Node, Selector};
-use serde_json::{Value, json};
+use serde_json::Value;
+use support::{HOSTILE, approval, incident, poison, poison_incident};
 
-/// Text that has become markup somewhere, once.
-const HOSTILE: &[&str] = &[
-    "<script>alert(1)</script>",
-    "</script><script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>",
-    "'><svg onload=alert(1)>",
-    "</pre></details><iframe src=javascript:alert(1)></iframe>",
-    "</title></style><h1>Approved</h1>",
-    "</svg><a href=\"https://evil.example/\">go on</a>",
-    "<!--",
-    "-->",
-    "<![CDATA[x]]>",
-    "]]><b>",
-    "<meta http-equiv=refresh content=0;url=https://evil.example/>",
-    "<base href=https://evil.example/>",
-    "<form action=https://evil.example/><input autofocus onfocus=alert(1)>",
-    "<link rel=stylesheet href=//evil.example/x.css>",
-    "<style>*{background:url(//evil.example/x)}</style>",
-    "<math><mi xlink:href=\"data:x,<script>alert(1)</script>\">",
-    "<body onload=alert(1)>",
-    "<details open ontoggle=alert(1)>",
-    "javascript:alert(1)",
-    "&lt;script&gt;alert(1)&lt;/script&gt;",
-    "&#60;img src=x&#62;",
-    "{{ 7*7 }}{% include \"/etc/passwd\" %}",
-    "${7*7}",
-    "<%= 7*7 %>",
-    "\u{202e}tpircs\u{202c}",
-    "\u{0}<\u{0}script>",
-    "a\u{1b}[31mred",
-    "` onmouseover=alert(1) x=`",
-    "+ADw-script+AD4-alert(1)+ADw-/script+AD4-",
-    "<\u{ff53}cript>",
-    "%3Cscript%3E",
-    "\\u003cscript\\u003e",
-];
-
-fn data(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/data/report")
-        .join(name);
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-/// The repaired incident, with evidence and with the times that its conditions keep.
-fn incident() -> Value {
-    let mut incident = data("incident.json");
-    let status = &mut incident["status"];
-    status["evidence"] = json!([
-        {"id": "E1", "agent": "sre-investigator", "command": "kubectl get pods -n shop", "state": "Complete", "sha256": "sha256:1"},
-        {"id": "E2", "agent": "code-analyst", "command": "kubectl logs checkout-7d4-x2", "state": "Truncated", "sha256": "sha256:2"},
-        {"id": "E10", "agent": "sre-investigator", "command": "kubectl get configmaps -n shop", "state": "Complete", "sha256": "sha256:3"},
-    ]);
-    let condition = |type_: &str, at: &str| json!({"type": type_, "status": "True", "reason": "Test", "message": "", "lastTransitionTime": format!("2026-03-01T{at}Z")});
-    status["conditions"] = json!([
-        condition("Triaged", "03:00:03"),
-        condition("Investigated", "03:00:20"),
-        condition("Diagnosed", "03:00:21"),
-        condition("Planned", "03:00:22"),
-        condition("Approved", "03:01:30"),
-        condition("Executed", "03:01:34"),
-        condition("Verified", "03:02:11"),
-    ]);
-    status["agents"][0]["startedAt"] = "2026-03-01T03:00:03Z".into();
-    status["agents"][0]["finishedAt"] = "2026-03-01T03:00:20Z".into();
-    status["agents"][1]["startedAt"] = "2026-03-01T03:00:03Z".into();
-    status["agents"][1]["finishedAt"] = "2026-03-01T03:00:12Z".into();
-    incident
-}
+mod support;
 
 fn now() -> Timestamp {
     "2026-03-01T04:00:00Z".parse().unwrap()
@@ -116,91 +49,19 @@ fn skeleton(html: &Html) -> Vec<String> {
         .collect()
 }
 
-/// Puts `hostile` in place of every text that people or programs write freely; what is of a closed set stays.
-fn poison(value: &mut Value, key: &str, hostile: &str) {
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map.iter_mut() {
-                poison(value, key, hostile);
-            }
-        }
-        Value::Array(list) => {
-            for value in list {
-                poison(value, key, hostile);
-            }
-        }
-        Value::String(text) => {
-            let free = matches!(
-                key,
-                "title"
-                    | "description"
-                    | "name"
-                    | "namespace"
-                    | "requestedBy"
-                    | "summary"
-                    | "message"
-                    | "rationale"
-                    | "chain"
-                    | "alternatives"
-                    | "category"
-                    | "command"
-                    | "impact"
-                    | "rollback"
-                    | "longTermFixes"
-                    | "reasons"
-                    | "conditions"
-                    | "observed"
-                    | "result"
-                    | "nextSteps"
-                    | "sha256"
-                    | "confidence"
-                    | "digest"
-                    | "field"
-                    | "from"
-                    | "to"
-                    | "container"
-                    | "kind"
-                    | "diff"
-                    | "manualReason"
-                    | "approver"
-                    | "reason"
-                    | "lastHash"
-                    | "costUsd"
-                    | "service"
-            );
-            let closed = ["outage", "degraded", "none", "unknown"].contains(&text.as_str());
-            if free && !closed {
-                hostile.clone_into(text);
-            }
-        }
-        _ => {}
-    }
-}
-
 #[test]
 fn hostile_text_never_becomes_an_element_or_an_attribute() {
     let mut plain = incident();
-    let mut approval = data("approval.json");
-    let set = |value: &mut Value, text: &str| {
-        poison(&mut value["spec"], "", text);
-        for key in value["status"].as_object().unwrap().keys().cloned().collect::<Vec<_>>() {
-            // Its type and status are of a closed set, and its times are what the picture is made of.
-            if key != "conditions" {
-                poison(&mut value["status"][key.as_str()], &key, text);
-            }
-        }
-        value["metadata"]["name"] = text.into();
-        value["metadata"]["namespace"] = text.into();
-    };
+    let mut approval = approval();
     // One word in place of all, so that the pages differ in their text alone.
-    set(&mut plain, "word");
+    poison_incident(&mut plain, "word");
     poison(&mut approval["spec"], "", "word");
     let expected = skeleton(&Html::parse_document(&page(&plain, &approval)));
     assert!(expected.len() > 150, "the page is all there: {}", expected.len());
 
     for hostile in HOSTILE {
         let mut bad = incident();
-        set(&mut bad, hostile);
+        poison_incident(&mut bad, hostile);
         poison(&mut approval["spec"], "", hostile);
         let text = page(&bad, &approval);
         let html = Html::parse_document(&text);
@@ -231,7 +92,7 @@ fn hostile_text_never_becomes_an_element_or_an_attribute() {
 
 #[test]
 fn the_file_loads_nothing_and_runs_nothing() {
-    let text = page(&incident(), &data("approval.json"));
+    let text = page(&incident(), &approval());
     let html = Html::parse_document(&text);
     let one = |selector: &str| html.select(&Selector::parse(selector).unwrap()).collect::<Vec<_>>();
     let policy = one("meta[http-equiv='Content-Security-Policy']")[0]
@@ -265,7 +126,7 @@ fn the_file_loads_nothing_and_runs_nothing() {
 
 #[test]
 fn the_page_tells_the_story() {
-    let html = Html::parse_document(&page(&incident(), &data("approval.json")));
+    let html = Html::parse_document(&page(&incident(), &approval()));
     let text = |selector: &str| -> Vec<String> {
         html.select(&Selector::parse(selector).unwrap())
             .map(|element| {
@@ -309,7 +170,7 @@ fn the_page_tells_the_story() {
 
 #[test]
 fn the_picture_shows_agents_side_by_side_and_how_long_people_were_waited_for() {
-    let (_, _, timeline) = pieces(&incident(), &data("approval.json"));
+    let (_, _, timeline) = pieces(&incident(), &approval());
     let lanes = timeline.unwrap().lanes;
     let titles: Vec<_> = lanes.iter().map(|lane| lane.title).collect();
     assert_eq!(
@@ -334,7 +195,7 @@ fn the_picture_shows_agents_side_by_side_and_how_long_people_were_waited_for() {
 fn an_incident_that_was_just_made_has_a_page_without_a_picture() {
     let mut fresh = incident();
     fresh.as_object_mut().unwrap().remove("status");
-    let html = Html::parse_document(&page(&fresh, &data("approval.json")));
+    let html = Html::parse_document(&page(&fresh, &approval()));
     assert_eq!(html.select(&Selector::parse("svg").unwrap()).count(), 0);
     assert_eq!(html.select(&Selector::parse("h1").unwrap()).count(), 1);
 }

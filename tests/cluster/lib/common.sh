@@ -55,6 +55,11 @@ recipe_hash() { # directory files...
   (cd "$directory" && find "$@" -type f -print0 | sort -z | xargs -0 sha256sum) | sha256sum | cut -c1-16
 }
 
+# The Chromium of this machine, whatever it is called; nothing where there is none.
+chromium_program() {
+  command -v chromium || command -v chromium-headless-shell || command -v chromium-browser || command -v google-chrome || true
+}
+
 kube() { "$CLUSTER_DIR/bin/kubectl" --kubeconfig "$CLUSTER_KUBECONFIG" "$@"; }
 
 check_name() {

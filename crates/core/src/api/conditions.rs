@@ -24,5 +24,7 @@ pub const MODEL_CONSULTED: &str = "ModelConsulted";
 pub const STALLED: &str = "Stalled";
 /// No alert that made this incident fires any more. Absent where no alert did.
 pub const ALERT_RESOLVED: &str = "AlertResolved";
+/// Present only where the alerts resolved and fired again: True while they do so often.
+pub const FLAPPING: &str = "Flapping";
 /// The summary: Unknown while active.
 pub const SUCCEEDED: &str = "Succeeded";

@@ -559,6 +559,10 @@ pub struct AlertsStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1024), inner(length(max = 16)))]
     pub seen: Vec<String>,
+    /// When they last fired again after all had resolved, the latest last; taken over from the incident of the same group before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3))]
+    pub refired: Vec<Time>,
 }
 
 /// One piece of evidence, without its text.

@@ -8,6 +8,7 @@ use super::transition::whole_second;
 use crate::api::conditions as types;
 use crate::api::status::{AgentState, AlertsStatus, Engine, ExecutionState, IncidentStatus};
 use crate::api::{ApprovalState, Outcome, Phase};
+use crate::intake::flap;
 use crate::sandbox::evidence::Stage;
 use crate::text::clip;
 
@@ -28,7 +29,8 @@ pub struct Facts {
 
 /// Sets all conditions anew. A transition time changes only when its status does.
 pub fn set(status: &mut IncidentStatus, facts: &Facts, now: Timestamp) {
-    let wanted = wanted(status, facts);
+    let mut wanted = wanted(status, facts);
+    wanted.extend(status.alerts.as_ref().and_then(|alerts| flapping(alerts, now)));
     let old = std::mem::take(&mut status.conditions);
     status.conditions = wanted
         .into_iter()
@@ -195,6 +197,29 @@ fn alert_resolved(alerts: &AlertsStatus) -> Wanted {
             "not every alert of the group was sent",
         ),
     }
+}
+
+/// Whether the alerts come and go. It is known by what fired, whatever the incident itself is about.
+fn flapping(alerts: &AlertsStatus, now: Timestamp) -> Option<Wanted> {
+    let last = alerts.refired.last()?;
+    Some(match flap::until(alerts, now) {
+        Some(until) => is(
+            types::FLAPPING,
+            TRUE,
+            Reason::Flapping,
+            format!(
+                "all alerts resolved and fired again {} times within an hour, last at {}; until {until}, if it stays quiet",
+                flap::REFIRES,
+                last.0
+            ),
+        ),
+        None => is(
+            types::FLAPPING,
+            FALSE,
+            "Steady",
+            format!("the alerts last fired again at {}", last.0),
+        ),
+    })
 }
 
 /// Only where a model was asked: without one, nothing of an incident differs.

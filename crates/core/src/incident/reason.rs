@@ -77,6 +77,7 @@ pub enum Reason {
     RecentlyRemediated,
     ConsecutiveFailures,
     IneffectiveChain,
+    Flapping,
     ApprovalGuardBroken,
     PolicySuspended,
     OutboxFull,
@@ -91,6 +92,7 @@ impl From<Hold> for Reason {
             Hold::RecentlyRemediated => Self::RecentlyRemediated,
             Hold::ConsecutiveFailures => Self::ConsecutiveFailures,
             Hold::IneffectiveChain => Self::IneffectiveChain,
+            Hold::Flapping => Self::Flapping,
             Hold::Suspended => Self::PolicySuspended,
         }
     }

@@ -8,7 +8,8 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use strum::{AsRefStr, Display, EnumIter};
 
-use super::report::NAMESPACE_KIND;
+use super::flap;
+use super::report::{NAMESPACE_KIND, PREVIOUS_ANNOTATION};
 use super::target::likely_owner;
 use crate::api::incident::AlertSource;
 use crate::api::{Incident, ObjectName, Outcome, Phase};
@@ -37,6 +38,8 @@ pub enum Hold {
     ConsecutiveFailures,
     /// It was repaired again and again, and came back.
     IneffectiveChain,
+    /// Its alerts resolve and fire again, and again.
+    Flapping,
     /// A ResponsePolicy is suspended: what nobody asked for does not begin.
     Suspended,
 }
@@ -67,6 +70,11 @@ impl Block {
             Hold::IneffectiveChain => {
                 format!("the same was repaired {CHAIN} times and came back{by}: a person must look; alerts wait{until}")
             }
+            Hold::Flapping => format!(
+                "its alerts resolved and fired again {} times within an hour, and an earlier incident{by} was looked into already: a person \
+                 must look, at the rule too; what fires is counted here, and it is looked into again when it was quiet{until}",
+                flap::REFIRES
+            ),
             Hold::Suspended => {
                 "a ResponsePolicy is suspended: what an alert asks for does not begin; set spec.suspended to false to go on"
                     .to_owned()
@@ -116,11 +124,14 @@ pub fn gate<'a>(me: &Incident, others: impl Iterator<Item = &'a Incident>, limit
         .collect();
     // Lists come in no order; what is said must not change with it.
     let first = |found: Vec<&&Incident>| found.into_iter().map(|i| id(i)).min();
-    if let Some(by) = first(related.iter().filter(|other| goes_first(other, me)).collect()) {
-        return held(Hold::DuplicateInProgress, None, Some(by));
-    }
+    // First: of many that waited for one, each is settled by that one, and none waits for the next of them.
     if let Some(by) = settled(me, &related) {
         return Gate::Settled { by };
+    }
+    // Of several, the one that is looked into, or will be next: whoever waits names what it really waits for.
+    let ahead = related.iter().filter(|other| goes_first(other, me));
+    if let Some(other) = ahead.min_by_key(|other| (has_not_begun(other), age(other))) {
+        return held(Hold::DuplicateInProgress, None, Some(id(other)));
     }
     if let Some(by) = first(others.iter().filter(|other| is_changing(other, &mine)).collect()) {
         return held(Hold::ResourceBusy, None, Some(by));
@@ -141,6 +152,7 @@ pub fn gate<'a>(me: &Incident, others: impl Iterator<Item = &'a Incident>, limit
     ended.sort_by_key(|(at, _, other)| (std::cmp::Reverse(*at), id(other)));
     failures(&ended, now)
         .or_else(|| chain(&ended, now))
+        .or_else(|| flapping(me, now))
         .or_else(|| fresh(&ended, limits.cooldown, now))
         .map_or(Gate::Open, Gate::Held)
 }
@@ -212,9 +224,13 @@ fn phase(incident: &Incident) -> Phase {
 fn goes_first(other: &Incident, me: &Incident) -> bool {
     match phase(other) {
         Phase::Completed => false,
-        Phase::Pending | Phase::Blocked => age(other) < age(me),
+        _ if has_not_begun(other) => age(other) < age(me),
         _ => true,
     }
+}
+
+fn has_not_begun(incident: &Incident) -> bool {
+    matches!(phase(incident), Phase::Pending | Phase::Blocked)
 }
 
 fn age(incident: &Incident) -> (Option<Timestamp>, Option<String>) {
@@ -293,6 +309,17 @@ fn chain(ended: &[(Timestamp, Outcome, &Incident)], now: Timestamp) -> Option<Bl
         newest,
         now,
     )
+}
+
+/// Only after another incident of the same group: what flaps from its first hour on is looked into once.
+fn flapping(me: &Incident, now: Timestamp) -> Option<Block> {
+    let previous = me.annotations().get(PREVIOUS_ANNOTATION)?;
+    let until = flap::until(me.status.as_ref()?.alerts.as_ref()?, now)?;
+    Some(Block {
+        hold: Hold::Flapping,
+        until: Some(until),
+        by: Some(format!("{}/{previous}", me.namespace().unwrap_or_default())),
+    })
 }
 
 fn fresh(ended: &[(Timestamp, Outcome, &Incident)], cooldown: SignedDuration, now: Timestamp) -> Option<Block> {

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
+use super::flap;
 use super::report::{self, Report};
 use crate::api::status::AlertsStatus;
 use crate::api::{Incident, IncidentStatus, Outcome, Phase};
@@ -29,6 +30,8 @@ pub enum Todo {
         number: u64,
         /// The one before.
         previous: Option<String>,
+        /// When its alerts fired again: the new one takes that over.
+        refired: Vec<Time>,
     },
     /// Write this into the one that is there.
     Merge {
@@ -56,6 +59,7 @@ pub fn decide(existing: &[Incident], report: &Report, now: Timestamp) -> Todo {
         return Todo::Open {
             number: 1,
             previous: None,
+            refired: Vec::new(),
         };
     };
     let is_repeated = |once: &String| {
@@ -72,6 +76,7 @@ pub fn decide(existing: &[Incident], report: &Report, now: Timestamp) -> Todo {
         return Todo::Open {
             number: number.saturating_add(1),
             previous: Some(incident.name_any()),
+            refired: flap::refired(status.alerts.as_ref(), has_fresh(status, report), now),
         };
     }
     let (alerts, occurrences) = merged(status, report, now);
@@ -117,8 +122,19 @@ pub fn knows(incident: &Incident, report: &Report) -> bool {
     identities.any(|identity| known.contains(identity.as_str()))
 }
 
+fn has_fresh(status: &IncidentStatus, report: &Report) -> bool {
+    let known: BTreeSet<&str> = seen(status).collect();
+    report.firing.iter().any(|f| !known.contains(f.identity.as_str()))
+}
+
 fn seen(status: &IncidentStatus) -> impl Iterator<Item = &str> {
     status.alerts.iter().flat_map(|alerts| &alerts.seen).map(String::as_str)
+}
+
+/// The same for an incident that was just made, and takes over when its alerts fired again before it.
+pub fn first(refired: Vec<Time>, report: &Report, now: Timestamp) -> (AlertsStatus, i64) {
+    let (alerts, occurrences) = merged(&IncidentStatus::default(), report, now);
+    (AlertsStatus { refired, ..alerts }, occurrences)
 }
 
 /// The alerts' state and the count after this report.
@@ -166,6 +182,7 @@ pub fn merged(status: &IncidentStatus, report: &Report, now: Timestamp) -> (Aler
         },
         last_received_at: Time(whole_second(now).0),
         seen: known,
+        refired: flap::refired(status.alerts.as_ref(), has_fresh(status, report), now),
     };
     (alerts, occurrences.max(1))
 }

@@ -5,6 +5,7 @@
 //! Called by the operator's `intake` (webhooks) and `incident::observe` (the gate).
 
 pub mod alertmanager;
+pub mod flap;
 pub mod gate;
 pub mod merge;
 pub mod pagerduty;

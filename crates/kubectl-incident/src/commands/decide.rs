@@ -29,6 +29,9 @@ pub(crate) async fn approve_as(cluster: &Cluster, args: &ApproveArgs, interactiv
         eprintln!("{line}");
     }
     guard(&incident, &approval)?;
+    if args.confirm {
+        confirmable(&approval)?;
+    }
     let me = cluster.whoami().await?;
     let change = approval_patch(&approval, &me, args.reason.as_deref())?;
     if !args.yes && !confirmed(&format!("Carry out exactly this, as {me}?"), interactive).await? {
@@ -179,6 +182,18 @@ pub fn guard(incident: &Incident, approval: &RemediationApproval) -> Result<()> 
     )))
 }
 
+/// Whether this is a second person's turn.
+fn confirmable(approval: &RemediationApproval) -> Result<()> {
+    let why = if approval.spec.required_approvals != 2 {
+        "this plan needs one approval only: there is nothing to confirm; leave out --confirm to approve it"
+    } else if approval.spec.decision == Decision::Pending {
+        "nobody has approved this plan yet; leave out --confirm to approve it first, and another person confirms it then"
+    } else {
+        return Ok(());
+    };
+    Err(Error::State(why.to_owned()))
+}
+
 /// The patch that approves, or confirms where one person has approved and two must.
 pub fn approval_patch(approval: &RemediationApproval, me: &str, reason: Option<&str>) -> Result<serde_json::Value> {
     if approval.spec.requested_by.as_deref() == Some(me) && approval.spec.required_approvals == 2 {
@@ -246,6 +261,23 @@ mod tests {
                 .to_string()
                 .contains("alice and bob")
         );
+    }
+
+    #[test]
+    fn confirming_is_for_what_another_has_approved_and_two_must() {
+        let mut approval = fixture::approval();
+        approval.spec.required_approvals = 1;
+        assert!(
+            confirmable(&approval)
+                .unwrap_err()
+                .to_string()
+                .contains("one approval only")
+        );
+        approval.spec.required_approvals = 2;
+        let early = confirmable(&approval).unwrap_err();
+        assert!(early.to_string().contains("nobody has approved"), "{early}");
+        approval.spec.decision = Decision::Approved;
+        assert!(confirmable(&approval).is_ok());
     }
 
     #[test]

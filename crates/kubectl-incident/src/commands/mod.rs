@@ -12,6 +12,7 @@ pub mod report;
 pub mod run;
 pub mod show;
 pub mod watch;
+mod watch_many;
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,18 @@ pub fn completion(shell: clap_complete::Shell) -> Result<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "kubectl-incident", &mut script);
     print(&String::from_utf8_lossy(&script))?;
+    Ok(crate::exit::OK)
+}
+
+/// Writes the manual pages: `kubectl-incident.1` and one for each command, which `man kubectl-incident-list` finds.
+pub fn man(directory: &std::path::Path) -> Result<u8> {
+    let wrong = |error: std::io::Error| Error::Input(format!("{}: {error}", directory.display()));
+    std::fs::create_dir_all(directory).map_err(wrong)?;
+    // Without its name as a plugin: pages are found by the name of the program.
+    let command = <crate::cli::Cli as clap::CommandFactory>::command()
+        .bin_name("kubectl-incident")
+        .disable_help_subcommand(true);
+    clap_mangen::generate_to(command, directory).map_err(wrong)?;
     Ok(crate::exit::OK)
 }
 

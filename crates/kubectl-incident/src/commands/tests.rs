@@ -112,6 +112,7 @@ fn in_time() -> RemediationApproval {
 
 fn approve_args() -> ApproveArgs {
     ApproveArgs {
+        confirm: false,
         name: "checkout-restarts".to_owned(),
         reason: Some("looks right".to_owned()),
         yes: true,
@@ -218,6 +219,22 @@ async fn without_a_terminal_and_without_yes_nothing_is_decided() {
 }
 
 #[tokio::test]
+async fn what_is_confirmed_before_anybody_approved_is_refused_and_nothing_is_written() {
+    let (cluster, server) = Server {
+        approval: in_time(),
+        ..Server::new()
+    }
+    .cluster();
+    let confirming = ApproveArgs {
+        confirm: true,
+        ..approve_args()
+    };
+    let error = decide::approve_as(&cluster, &confirming, false).await.unwrap_err();
+    assert_eq!(error.reason(), "WrongState");
+    assert_eq!(server.patches(), []);
+}
+
+#[tokio::test]
 async fn an_incident_that_is_over_cannot_be_cancelled() {
     let args = CancelArgs {
         name: "checkout-restarts".to_owned(),
@@ -259,7 +276,9 @@ async fn a_dropped_watch_is_taken_up_again_until_the_end() {
     };
     let (cluster, server) = server.cluster();
     let args = WatchArgs {
-        name: "checkout-restarts".to_owned(),
+        name: Some("checkout-restarts".to_owned()),
+        all_namespaces: false,
+        selector: None,
         timeout: Some(std::time::Duration::from_mins(5)),
         output: None,
     };
@@ -271,7 +290,9 @@ async fn a_dropped_watch_is_taken_up_again_until_the_end() {
 async fn a_watch_without_an_end_gives_up_after_its_time() {
     let (cluster, _) = Server::new().cluster();
     let args = WatchArgs {
-        name: "checkout-restarts".to_owned(),
+        name: Some("checkout-restarts".to_owned()),
+        all_namespaces: false,
+        selector: None,
         timeout: Some(std::time::Duration::from_secs(30)),
         output: None,
     };
@@ -317,4 +338,46 @@ async fn a_report_holds_the_decision_that_the_incident_waits_for() {
     assert!(text.contains("PAYMENT_GATEWAY_URL"), "{text}");
     assert!(firewatch_core::report::markdown(&document).contains("PAYMENT_GATEWAY_URL"));
     assert_eq!(document.investigation_id, "11aa");
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let directory = std::env::temp_dir().join(format!("kubectl-incident-man-{}", std::process::id()));
+    super::man(&directory).unwrap();
+    let command = <crate::cli::Cli as clap::CommandFactory>::command();
+    let mut pages = 0;
+    for name in command.get_subcommands().map(clap::Command::get_name) {
+        let page = std::fs::read_to_string(directory.join(format!("kubectl-incident-{name}.1"))).expect(name);
+        assert!(
+            page.contains(".SH OPTIONS") && page.contains("context"),
+            "{name}: {page}"
+        );
+        pages += 1;
+    }
+    let first = std::fs::read_to_string(directory.join("kubectl-incident.1")).unwrap();
+    assert!(first.contains("investigate") && first.contains("Exit codes"), "{first}");
+    assert!(pages > 10, "{pages}");
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// The manifest names what a release is made of; krew's bot fills in the digests.
+#[test]
+fn the_krew_manifest_is_of_this_plugin() {
+    let text = include_str!("../../../../.krew.yaml");
+    let filled: Vec<String> = text
+        .lines()
+        .map(|line| match line.split_once("{{addURIAndSha") {
+            Some((indent, _)) => format!("{indent}uri: https://example.invalid/x.tar.gz\n{indent}sha256: \"0\"\n"),
+            None => format!("{}\n", line.replace("{{ .TagName }}", "v0.1.0")),
+        })
+        .collect();
+    let manifest: Value = serde_saphyr::from_str(&filled.concat()).unwrap();
+    assert_eq!(manifest["metadata"]["name"], "incident");
+    assert_eq!(manifest["spec"]["homepage"], env!("CARGO_PKG_REPOSITORY"));
+    for platform in manifest["spec"]["platforms"].as_array().unwrap() {
+        assert_eq!(platform["bin"], "kubectl-incident", "{platform}");
+        assert!(platform["selector"]["matchLabels"]["os"].is_string(), "{platform}");
+    }
+    let short = manifest["spec"]["shortDescription"].as_str().unwrap();
+    assert!(short.len() <= 50, "krew takes fifty characters: {short}");
 }

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use kube::ResourceExt;
 use kube::runtime::{WatchStreamExt, watcher};
 
-use super::{columns, print};
+use super::{columns, print, watch_many};
 use crate::cli::WatchArgs;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
@@ -19,8 +19,11 @@ use crate::render::watch::news;
 
 /// Follows an incident until it is over.
 pub async fn run(cluster: &Cluster, args: &WatchArgs) -> Result<u8> {
+    let Some(name) = &args.name else {
+        return watch_many::run(cluster, args).await;
+    };
     // A wrong name is an answer now, not a silence.
-    let first = cluster.incident(&args.name).await?;
+    let first = cluster.incident(name).await?;
     let json = args.output.is_some();
     let palette = Palette::for_stdout();
     let mut told: Option<Incident> = None;
@@ -61,7 +64,7 @@ pub async fn run(cluster: &Cluster, args: &WatchArgs) -> Result<u8> {
     tell(&first)?;
     let over = match outcome(&first) {
         Some(outcome) => outcome,
-        None => follow(cluster, &args.name, args.timeout, async |incident| tell(incident)).await?,
+        None => follow(cluster, name, args.timeout, async |incident| tell(incident)).await?,
     };
     Ok(exit::for_outcome(over))
 }
@@ -110,16 +113,7 @@ pub async fn follow(
                 });
             }
             Some(Err(error)) => {
-                // Rights do not come back by waiting; connections do.
-                if let watcher::Error::InitialListFailed(kube::Error::Api(status))
-                | watcher::Error::WatchStartFailed(kube::Error::Api(status)) = &error
-                    && matches!(status.code, 401 | 403)
-                {
-                    return Err(Error::Refused {
-                        doing: format!("could not watch incident {name}"),
-                        message: status.message.clone(),
-                    });
-                }
+                for_good(&error, &format!("incident {name}"))?;
                 complaints += 1;
                 if complaints == 1 {
                     eprintln!("the watch was interrupted; trying again …");
@@ -127,4 +121,18 @@ pub async fn follow(
             }
         }
     }
+}
+
+/// Rights do not come back by waiting; connections do.
+pub(super) fn for_good(error: &watcher::Error, what: &str) -> Result<()> {
+    if let watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error
+        && matches!(status.code, 401 | 403)
+    {
+        return Err(Error::Refused {
+            doing: format!("could not watch {what}"),
+            message: status.message.clone(),
+        });
+    }
+    Ok(())
 }
