@@ -240,7 +240,9 @@ async fn control(
         config,
     });
     tokio::spawn(gauges::keep(ctx.clone(), stop.clone()));
-    let policy_loop = policies::watch(ctx.clone(), policy_stream, stop.clone());
+    // A policy that says something else is looked at at once by all that wait.
+    let (changed, policies_changed) = futures::channel::mpsc::unbounded();
+    let policy_loop = policies::watch(ctx.clone(), policy_stream, changed, stop.clone());
     let sweep_loop = intake::sweep::sweep(ctx.clone(), alerts, stop.clone());
     let guard_loop = guard.watch(metrics, stop.clone());
     let told = async {
@@ -253,6 +255,7 @@ async fn control(
         .watches(sandbox, watcher::Config::default().labels(UID_LABEL), |pod: Pod| {
             incident_of(&pod)
         })
+        .reconcile_all_on(policies_changed)
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
             reconcile::reconcile,

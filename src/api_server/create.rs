@@ -146,11 +146,6 @@ async fn allowed(shared: &Shared, name: &str) -> Result<Result<String, String>, 
 fn would_approve(policies: &[ResponsePolicy], labels: &BTreeMap<String, String>) -> Result<String, String> {
     let effective = policy::effective(policies, labels);
     let name = &effective.name;
-    let unsupported = policies
-        .iter()
-        .filter(|one| one.name_any() == *name)
-        .flat_map(|one| policy::unsupported(&one.spec))
-        .any(|field| field == "autoApprove");
     if !effective.tied.is_empty() {
         return Err(format!(
             "several ResponsePolicies claim the namespace with the same priority: {}",
@@ -171,9 +166,15 @@ fn would_approve(policies: &[ResponsePolicy], labels: &BTreeMap<String, String>)
             "ResponsePolicy {name} approves nothing by itself (spec.autoApprove is not set)"
         ));
     };
-    if unsupported {
+    let faults: Vec<String> = policies
+        .iter()
+        .filter(|one| one.name_any() == *name)
+        .flat_map(|one| policy::faults(&one.spec))
+        .collect();
+    if !faults.is_empty() {
         return Err(format!(
-            "ResponsePolicy {name} sets autoApprove, which this version does not act on: a person approves"
+            "ResponsePolicy {name} cannot be obeyed, so a person approves: {}",
+            faults.join("; ")
         ));
     }
     Ok(format!(
@@ -487,6 +488,10 @@ mod tests {
                 action_types: vec![ActionType::RestartRollout],
                 min_confidence: None,
                 max_per_hour: None,
+                alerts: false,
+                limits: None,
+                windows: Vec::new(),
+                only_verified_before: false,
             })
         };
         let none = BTreeMap::new();
@@ -511,10 +516,10 @@ mod tests {
         let tied = [policy("a", allows.clone()), policy("b", allows.clone())];
         assert!(refused(&tied).contains("a, b"));
         let answer = would_approve(&[policy("yes", allows.clone())], &none);
-        if policy::unsupported(&allows).contains(&"autoApprove") {
-            assert!(answer.unwrap_err().contains("does not act on"));
-        } else {
-            assert!(answer.unwrap().contains("risk low"));
-        }
+        assert!(answer.unwrap().contains("risk low"));
+        // A policy that cannot be obeyed approves nothing.
+        let mut faulty = allows;
+        faulty.auto_approve.as_mut().unwrap().min_confidence = Some("certain".to_owned());
+        assert!(refused(&[policy("odd", faulty)]).contains("cannot be obeyed"));
     }
 }

@@ -8,7 +8,8 @@ use firewatch_core::api::incident::AlertSource;
 use firewatch_core::api::status::{JobRef, JobState};
 use firewatch_core::api::{Decision, Incident, Phase};
 use firewatch_core::approval::policy::Effective;
-use firewatch_core::incident::observation::{ApprovalFacts, JobFacts, Observation, PolicyFacts};
+use firewatch_core::approval::{auto, history};
+use firewatch_core::incident::observation::{ApprovalFacts, JobFacts, Observation, PolicyFacts, PolicyVerdict};
 use firewatch_core::intake::gate::{self, Block, Gate, Limits};
 use firewatch_core::intake::report::NOTE_ANNOTATION;
 use k8s_openapi::api::core::v1::Namespace;
@@ -30,6 +31,7 @@ pub struct Observed {
     storing_since: Option<Timestamp>,
     jobs: BTreeMap<String, JobFacts>,
     approval: ApprovalFacts,
+    by_policy: PolicyVerdict,
     approval_stored: bool,
     has_capacity: bool,
     gate: Gate,
@@ -51,11 +53,13 @@ impl Observed {
                 name: self.policy.name.clone(),
                 mode: self.policy.mode,
                 suspended: self.policy.suspended,
+                tied: self.policy.tied.clone(),
                 require_audit: self.policy.require_audit,
             },
             guard_intact: self.guard_intact,
             jobs: self.jobs.clone(),
             approval: self.approval.clone(),
+            by_policy: self.by_policy.clone(),
             approval_stored: self.approval_stored,
             has_capacity: self.has_capacity,
             gate: self.gate.clone(),
@@ -68,6 +72,14 @@ impl Observed {
         match &self.gate {
             Gate::Held(block) => Some(block),
             Gate::Open | Gate::Settled { .. } => None,
+        }
+    }
+
+    /// Why no policy approves the plan that waits, where the incident asks for that.
+    pub fn not_by_policy(&self) -> Option<&str> {
+        match &self.by_policy {
+            PolicyVerdict::Refuses(why) => Some(why),
+            PolicyVerdict::NotAsked | PolicyVerdict::Approves(_) => None,
         }
     }
 
@@ -122,6 +134,16 @@ pub async fn observe(ctx: &Context, incident: &Incident, begun: Option<&BTreeSet
     };
     let policy = policies::effective(ctx, &labels);
     let now = Timestamp::now();
+    let by_policy = match &found {
+        Some(approval)
+            if status.phase == Phase::AwaitingApproval
+                && approval.spec.decision == Decision::Pending
+                && auto::wants(policy.auto_approve.as_ref(), incident) =>
+        {
+            policies::verdict(ctx, incident, approval, &labels, now).await
+        }
+        _ => PolicyVerdict::NotAsked,
+    };
     let (gate, has_capacity) = match begun {
         None => (Gate::Open, true),
         Some(begun) => beside_others(ctx, incident, &policy, begun, now),
@@ -136,6 +158,7 @@ pub async fn observe(ctx: &Context, incident: &Incident, begun: Option<&BTreeSet
         guard_intact: ctx.guard.state().await.is_some_and(|g| g.intact),
         jobs,
         approval: facts(incident, found),
+        by_policy,
         approval_stored,
     })
 }
@@ -160,10 +183,15 @@ fn beside_others(
             .map_or(gate::DEFAULT_COOLDOWN, SignedDuration::from_secs),
         suspended: policy.suspended,
     };
-    let active = others.iter().filter(|i| record::is_active(i)).count();
+    let active = || others.iter().filter(|i| record::is_active(i));
+    let beside = active().filter(|i| i.namespace() == incident.namespace()).count();
+    let has_room = gate::has_room(
+        (active().count(), ctx.config.max_concurrent),
+        (beside, policy.max_concurrent),
+    );
     (
         gate::gate(incident, others.iter().map(|other| &**other), limits, now),
-        active < ctx.config.max_concurrent,
+        has_room,
     )
 }
 
@@ -211,11 +239,13 @@ fn facts(incident: &Incident, found: Option<RemediationApproval>) -> ApprovalFac
         None if referred => ApprovalFacts::Missing,
         None => ApprovalFacts::None,
         Some(approval) => {
+            let by_policy = history::is_by_policy(&approval);
             let spec = approval.spec;
             let complete = spec.is_approved();
             ApprovalFacts::Found {
                 decision: spec.decision,
                 complete,
+                by_policy,
                 approver: spec.approver,
                 reason: spec.reason,
                 expires_at: spec.expires_at.0,

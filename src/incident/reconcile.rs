@@ -201,12 +201,12 @@ async fn step(seen: &Incident, ctx: &Context) -> Result<Action, Error> {
         }
         Decision::Wait { reason, recheck } => {
             let stalled = stall(reason, &observed, ctx).await;
-            record::refresh(ctx, incident, stalled).await?;
+            record::refresh(ctx, incident, stalled, observed.not_by_policy()).await?;
             Ok(Action::requeue(recheck.try_into().unwrap_or(Duration::from_secs(5))))
         }
         Decision::Rest => {
             let uid = incident.uid().unwrap_or_default();
-            let incident = record::refresh(ctx, incident, None).await?;
+            let incident = record::refresh(ctx, incident, None, None).await?;
             if incident.status.as_ref().is_some_and(|s| s.outbox.is_empty()) {
                 perform::rest(ctx, &incident, &uid).await?;
             }
@@ -234,10 +234,15 @@ async fn stall(reason: Reason, observed: &Observed, ctx: &Context) -> Option<(Re
             )
         }
         Reason::PolicySuspended => "a ResponsePolicy is suspended; set spec.suspended to false to go on".to_owned(),
+        Reason::PoliciesTied => format!(
+            "ResponsePolicies {} claim this namespace with the same priority, so that nothing is executed: give one of them a higher one",
+            observed.policy.tied.join(", ")
+        ),
         Reason::OutboxFull => "the outbox is full; the incident goes on when Postgres takes its transitions".to_owned(),
         Reason::AwaitingAudit => "execution waits until the approval is stored in Postgres".to_owned(),
         Reason::AwaitingCapacity => {
-            "as many incidents as allowed are active; raise FIREWATCH_MAX_CONCURRENT or wait".to_owned()
+            "as many incidents as allowed are active; raise FIREWATCH_MAX_CONCURRENT (the chart's maxConcurrent) or the ResponsePolicy's maxConcurrent, or wait"
+                .to_owned()
         }
         _ => return None,
     };

@@ -24,7 +24,7 @@ pub async fn commit(
     let uid = incident.uid().ok_or(Error::Unidentified)?;
     let generation = incident.metadata.generation;
     let stored = ctx.stored_sequence(&uid).await;
-    let facts = facts(ctx, &uid, generation, stalled).await;
+    let facts = facts(ctx, &uid, generation, stalled, None).await;
     let mut status = incident.status.take().unwrap_or_default();
     let before = status.phase;
     let spent = status
@@ -83,10 +83,11 @@ pub async fn refresh(
     ctx: &Context,
     mut incident: Incident,
     stalled: Option<(Reason, String)>,
+    not_by_policy: Option<&str>,
 ) -> Result<Incident, Error> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
     let generation = incident.metadata.generation;
-    let facts = facts(ctx, &uid, generation, stalled.clone()).await;
+    let facts = facts(ctx, &uid, generation, stalled.clone(), not_by_policy).await;
     let old = incident.status.clone().unwrap_or_default();
     let mut new = old.clone();
     transition::prune(&mut new, ctx.stored_sequence(&uid).await);
@@ -112,7 +113,13 @@ fn is_stalled(status: &firewatch_core::api::IncidentStatus) -> bool {
         .any(|c| c.type_ == firewatch_core::api::conditions::STALLED)
 }
 
-async fn facts(ctx: &Context, uid: &str, generation: Option<i64>, stalled: Option<(Reason, String)>) -> Facts {
+async fn facts(
+    ctx: &Context,
+    uid: &str,
+    generation: Option<i64>,
+    stalled: Option<(Reason, String)>,
+    not_by_policy: Option<&str>,
+) -> Facts {
     let guard = ctx.guard.state().await;
     Facts {
         generation,
@@ -120,6 +127,7 @@ async fn facts(ctx: &Context, uid: &str, generation: Option<i64>, stalled: Optio
         guard_broken: guard.and_then(|g| if g.intact { None } else { Some(g.differences.join("; ")) }),
         audit_fault: ctx.audit_fault(uid).await,
         stalled,
+        not_by_policy: not_by_policy.map(str::to_owned),
     }
 }
 

@@ -17,6 +17,7 @@ mod executor;
 mod ground;
 mod killed;
 mod monitoring;
+mod policy;
 mod record;
 mod recovery;
 mod rollback;

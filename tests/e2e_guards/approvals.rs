@@ -507,7 +507,10 @@ async fn two_approvals_come_from_two_people() {
 async fn a_policy_approves_only_what_needs_one_approval_and_rejects_nothing() {
     let (r, mut t) = begin().await;
     let c = &r.client;
-    let by_policy = |decision: &str| json!({ "decision": decision, "approver": "responsepolicy:low-risk" });
+    let named = || json!({ "name": "low-risk", "uid": "u", "generation": 1, "digest": digest() });
+    let by_policy =
+        |decision: &str| json!({ "decision": decision, "approver": "responsepolicy:low-risk", "policy": named() });
+    let names = "what a policy approves names the policy";
     r.make("d1", 1).await;
     t.allowed(
         c,
@@ -525,12 +528,63 @@ async fn a_policy_approves_only_what_needs_one_approval_and_rejects_nothing() {
         "approver must be the one who asks: alice",
     )
     .await;
+    t.refused(c, "a policy rejects", OP, r.patch("e1", &by_policy("Rejected")), names)
+        .await;
     t.refused(
         c,
-        "a policy rejects",
+        "a policy approves and it is not said which, exactly",
         OP,
-        r.patch("e1", &by_policy("Rejected")),
-        "a policy approves only",
+        r.patch(
+            "e1",
+            &json!({ "decision": "Approved", "approver": "responsepolicy:low-risk" }),
+        ),
+        names,
+    )
+    .await;
+    t.refused(
+        c,
+        "a policy approves in the name of another",
+        OP,
+        r.patch(
+            "e1",
+            &json!({ "decision": "Approved", "approver": "responsepolicy:other", "policy": named() }),
+        ),
+        names,
+    )
+    .await;
+    t.refused(
+        c,
+        "a policy is named before anything is decided",
+        OP,
+        r.patch("e1", &json!({ "policy": named() })),
+        names,
+    )
+    .await;
+    t.refused(
+        c,
+        "alice's own approval looks like a policy's",
+        ALICE,
+        r.patch(
+            "e1",
+            &json!({ "decision": "Approved", "approver": "alice", "policy": named() }),
+        ),
+        names,
+    )
+    .await;
+    t.refused(
+        c,
+        "the policy of a decision is changed afterwards",
+        OP,
+        r.patch("d1", &json!({ "policy": { "generation": 2 } })),
+        "a decision is final",
+    )
+    .await;
+    t.refused(
+        c,
+        "somebody whose user name looks like a policy approves",
+        Who::Person("responsepolicy:low-risk"),
+        r.patch("e1", &by_policy("Approved")),
+        "approver must be the one who asks",
     )
     .await;
     r.make("h1", 2).await;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use firewatch_core::agents::{AgentReport, AgentRun, AgentStep, MessageKind, commander};
 use firewatch_core::api::incident::{ApprovalMode, IncidentSpec};
+use firewatch_core::api::policy::Route;
 use firewatch_core::api::status::{PlanStatus, Verdict as ReviewVerdict};
 use firewatch_core::api::{Impact, ObjectName, Risk, Role, Severity};
 use firewatch_core::diagnosis::{CaseFile, Verdict};
@@ -209,6 +210,50 @@ fn triage_reads_the_report_and_then_the_cluster() {
     let mut given = spec("x");
     given.severity = Some(Severity::Low);
     assert_eq!(commander::triage(&given, None).severity, Severity::Low);
+}
+
+#[test]
+fn a_policy_names_the_agents_that_look_and_never_leaves_nobody() {
+    let routes = |value: serde_json::Value| serde_json::from_value::<Vec<Route>>(value).unwrap();
+    let mut asked = spec("x");
+    asked.severity = Some(Severity::High);
+    asked.alert =
+        serde_json::from_value(serde_json::json!({"source": "alertmanager", "name": "CertificateExpiry"})).unwrap();
+    let agents = |value: serde_json::Value| {
+        let triage = commander::triage(&asked, None);
+        commander::routed(triage, &asked, &routes(value)).agents
+    };
+    let both = [Role::SreInvestigator, Role::CodeAnalyst];
+    assert_eq!(agents(serde_json::json!([])), both);
+    let one = serde_json::json!({"alertName": "CertificateExpiry", "agents": ["sre-investigator"]});
+    assert_eq!(agents(serde_json::json!([one])), [Role::SreInvestigator]);
+    // The first that fits.
+    let severe = serde_json::json!({"minSeverity": "high", "agents": ["code-analyst"]});
+    assert_eq!(agents(serde_json::json!([severe, one])), [Role::CodeAnalyst]);
+    let worse = serde_json::json!({"minSeverity": "critical", "agents": ["code-analyst"]});
+    assert_eq!(agents(serde_json::json!([worse])), both);
+    let other = serde_json::json!({"alertName": "Other", "agents": ["code-analyst"]});
+    assert_eq!(agents(serde_json::json!([other])), both);
+    let nobody = serde_json::json!({"agents": ["commander"]});
+    assert_eq!(agents(serde_json::json!([nobody])), both);
+}
+
+#[test]
+fn what_speaks_against_a_diagnosis_is_a_concern_of_the_review() {
+    let (case, reports, _) = drive("memory_leak", "catalog-1", "catalog");
+    let mut found = commander::consolidate(&reports, &case);
+    assert!(commander::review(&plan(), &found).concerns.is_empty());
+    found
+        .concerns
+        .push("the code-analyst's model speaks against it".to_owned());
+    let other = found.root_cause.as_ref().unwrap().finding.clone();
+    found.root_cause.as_mut().unwrap().also.push(other);
+    let concerns = commander::review(&plan(), &found).concerns;
+    assert_eq!(concerns.len(), 2);
+    assert!(
+        concerns[0].contains("another cause") && concerns[1].contains("speaks against"),
+        "{concerns:?}"
+    );
 }
 
 fn plan() -> PlanStatus {

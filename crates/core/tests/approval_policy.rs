@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use firewatch_core::api::policy::PolicyMode;
+use firewatch_core::agents::model::budget::{Amount, Micros, Scope};
+use firewatch_core::api::policy::{Budgets, PolicyMode};
 use firewatch_core::api::{ResponsePolicy, Risk};
-use firewatch_core::approval::policy::{BUILT_IN, Effective, effective, unsupported};
+use firewatch_core::approval::policy::{BUILT_IN, Effective, digest, effective, faults, narrowed, ties};
 use firewatch_core::remediation::ownership::source;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
@@ -96,12 +97,100 @@ fn a_kill_switch_cannot_be_hidden() {
 }
 
 #[test]
-fn what_is_not_acted_on_yet_is_named() {
-    let set = policy(
-        "p",
-        json!({"cooldown": 60, "maxConcurrent": 2, "suspended": true, "allowedActions": ["Scale"]}),
+fn what_cannot_be_obeyed_is_named_with_its_field_and_a_remedy() {
+    let auto = |more: Value| {
+        let mut auto = json!({"maxRisk": "low", "actionTypes": ["Scale"]});
+        auto.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "autoApprove": auto })
+    };
+    let cases = [
+        (
+            auto(json!({"windows": [{"from": "09:00", "to": "17:00", "timeZone": "Mars/Olympus"}]})),
+            "Europe/Berlin",
+        ),
+        (auto(json!({"windows": [{"from": "09:00", "to": "09:00"}]})), "24:00"),
+        (auto(json!({"minConfidence": "much"})), "minConfidence"),
+        (auto(json!({"maxRisk": "high"})), "requiredApprovals is 1"),
+        (
+            json!({"requiredApprovals": 2, "autoApprove": {"maxRisk": "low", "actionTypes": ["Scale"]}}),
+            "requiredApprovals is 2",
+        ),
+        (
+            json!({"allowedActions": ["SetEnv"], "autoApprove": {"maxRisk": "low", "actionTypes": ["Scale"]}}),
+            "Scale is not in allowedActions",
+        ),
+        (json!({"budgets": {"costUsdPerIncident": "ten"}}), "costUsdPerIncident"),
+    ];
+    for (spec, part) in cases {
+        let found = faults(&policy("p", spec.clone()).spec).join("; ");
+        assert!(found.contains(part), "{spec}: {found}");
+    }
+    let whole = auto(
+        json!({"windows": [{"days": ["Monday"], "from": "09:00", "to": "17:00", "timeZone": "Europe/Berlin"}], "minConfidence": "0.9"}),
     );
-    assert_eq!(unsupported(&set.spec), ["maxConcurrent"]);
+    assert!(faults(&policy("p", whole).spec).is_empty());
+}
+
+#[test]
+fn a_tie_is_told_of_each_policy_with_the_namespaces_where_it_holds_up() {
+    let labels = |env: &str| BTreeMap::from([("env".to_owned(), env.to_owned())]);
+    let namespaces = BTreeMap::from([("shop".to_owned(), labels("prod")), ("play".to_owned(), labels("test"))]);
+    let prod = json!({"matchLabels": {"env": "prod"}});
+    let found = ties(
+        &[
+            policy("all", json!({})),
+            policy("prod", json!({"namespaceSelector": prod})),
+            policy(
+                "high",
+                json!({"priority": 3, "namespaceSelector": {"matchLabels": {"env": "none"}}}),
+            ),
+        ],
+        &namespaces,
+    );
+    let names: Vec<&str> = found.keys().map(String::as_str).collect();
+    assert_eq!(names, ["all", "prod"]);
+    let (others, places) = &found["all"];
+    assert!(others.contains("prod") && places.contains("shop") && !places.contains("play"));
+    // A third one above both ends it.
+    let above = [
+        policy("all", json!({})),
+        policy("prod", json!({"namespaceSelector": prod})),
+        policy("above", json!({"priority": 1})),
+    ];
+    assert!(ties(&above, &namespaces).is_empty());
+}
+
+#[test]
+fn a_policys_digest_is_that_of_all_that_it_says() {
+    let of = |spec: Value| digest(&policy("p", spec).spec).unwrap();
+    assert_eq!(of(json!({})), of(json!({"priority": 0, "suspended": false})));
+    assert_ne!(of(json!({})), of(json!({"cooldown": 1})));
+    assert!(of(json!({})).starts_with("sha256:") && of(json!({})).len() == 71);
+}
+
+#[test]
+fn budgets_only_narrow_what_the_installation_allows() {
+    let all = |tokens, cost| Amount {
+        tokens,
+        cost: Micros(cost),
+    };
+    let limits = BTreeMap::from([
+        (Scope::Incident, all(1000, 100_000)),
+        (Scope::NamespaceDay, all(u64::MAX, 1_000_000)),
+        (Scope::ClusterDay, all(u64::MAX, 5_000_000)),
+    ]);
+    assert_eq!(narrowed(&limits, &Budgets::default()), limits);
+    let less: Budgets =
+        serde_json::from_value(json!({"tokensPerIncident": 10, "costUsdPerIncident": "0.02", "costUsdPerDay": "0.5"}))
+            .unwrap();
+    let found = narrowed(&limits, &less);
+    assert_eq!(found[&Scope::Incident], all(10, 20_000));
+    assert_eq!(found[&Scope::NamespaceDay], all(u64::MAX, 500_000));
+    assert_eq!(found[&Scope::ClusterDay], limits[&Scope::ClusterDay]);
+    let more: Budgets = serde_json::from_value(json!({"tokensPerIncident": 9999, "costUsdPerDay": "99"})).unwrap();
+    assert_eq!(narrowed(&limits, &more), limits);
+    let unreadable: Budgets = serde_json::from_value(json!({"costUsdPerDay": "lots"})).unwrap();
+    assert_eq!(narrowed(&limits, &unreadable)[&Scope::NamespaceDay].cost, Micros(0));
 }
 
 #[test]

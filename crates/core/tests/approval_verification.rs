@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use firewatch_core::api::policy::{AutoApprove, PolicyMode};
-use firewatch_core::api::status::{IncidentStatus, PlanStatus, RootCauseStatus};
+use firewatch_core::api::policy::PolicyMode;
+use firewatch_core::api::status::{EvidenceRef, IncidentStatus, PlanStatus, Review, RootCauseStatus, Verdict};
 use firewatch_core::api::{
     ActionTarget, ActionType, ApprovalMode, Claim, Confirmation, Decision, Incident, ObjectName, Phase,
-    RemediationApproval, ResponsePolicy, Risk,
+    RemediationApproval, ResponsePolicy, Risk, Role,
 };
-use firewatch_core::approval::verify::Purpose;
+use firewatch_core::approval::history::{History, Repair};
+use firewatch_core::approval::policy;
+use firewatch_core::approval::verify::{Purpose, may_go_on};
 use firewatch_core::approval::{GuardState, Refusal, VerifiedPlan, VerifyInput, digest, verify};
 use firewatch_core::remediation::{Action, Change, assess};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -66,7 +68,7 @@ struct World {
     labels: BTreeMap<String, String>,
     guards: GuardState,
     now: Timestamp,
-    claimed: Option<i32>,
+    history: Option<History>,
 }
 
 impl World {
@@ -117,6 +119,20 @@ impl World {
                 chain: Vec::new(),
                 alternatives: Vec::new(),
             }),
+            review: Some(Review {
+                verdict: Verdict::Approve,
+                reasons: Vec::new(),
+                conditions: Vec::new(),
+                concerns: Vec::new(),
+            }),
+            evidence: vec![EvidenceRef {
+                id: "E1".into(),
+                agent: Role::SreInvestigator,
+                command: "get".into(),
+                state: "Complete".into(),
+                sha256: String::new(),
+                config_map: None,
+            }],
             ..IncidentStatus::default()
         });
         Self {
@@ -133,7 +149,7 @@ impl World {
                 operator_namespace: Some("firewatch-system".into()),
             },
             now: at(60),
-            claimed: Some(0),
+            history: Some(History::default()),
         }
     }
 
@@ -141,8 +157,8 @@ impl World {
         Self::of(&actions(), 1)
     }
 
-    fn verify(&self) -> Result<VerifiedPlan, Refusal> {
-        verify(&VerifyInput {
+    fn input(&self) -> VerifyInput<'_> {
+        VerifyInput {
             purpose: self.purpose,
             uid: &self.uid,
             approval: &self.approval,
@@ -151,8 +167,16 @@ impl World {
             namespace_labels: &self.labels,
             guards: &self.guards,
             now: self.now,
-            claimed_last_hour: self.claimed,
-        })
+            history: self.history.as_ref(),
+        }
+    }
+
+    fn verify(&self) -> Result<VerifiedPlan, Refusal> {
+        verify(&self.input())
+    }
+
+    fn may_go_on(&self) -> String {
+        may_go_on(&self.input()).map_or_else(|refusal| refusal.reason().to_owned(), |()| "accepted".to_owned())
     }
 
     fn reason(&self) -> String {
@@ -188,14 +212,18 @@ impl World {
 
     fn by_policy() -> Self {
         let mut world = Self::accepted().policy(|policy| {
-            policy.spec.auto_approve = Some(AutoApprove {
-                max_risk: Risk::Medium,
-                action_types: vec![ActionType::PatchConfigMapKey, ActionType::RestartRollout],
-                min_confidence: Some("0.9".into()),
-                max_per_hour: Some(3),
-            });
+            policy.metadata.uid = Some("policy".into());
+            policy.metadata.generation = Some(3);
+            policy.spec.auto_approve = Some(
+                serde_json::from_value(serde_json::json!({
+                    "maxRisk": "medium", "actionTypes": ["PatchConfigMapKey", "RestartRollout"],
+                    "minConfidence": "0.9", "maxPerHour": 3,
+                }))
+                .unwrap(),
+            );
         });
         world.approval.spec.approver = Some("responsepolicy:shop".into());
+        world.approval.spec.policy = policy::identity(&world.policies[0]);
         world.incident().spec.approval_mode = ApprovalMode::Policy;
         world
     }
@@ -409,25 +437,125 @@ fn a_plan_of_high_risk_needs_two_people_who_did_not_ask_for_it() {
     assert_eq!(hidden.reason(), "Requester");
 }
 
+/// A repair that a policy approved, of something else.
+fn other_repair(number: usize) -> Repair {
+    Repair {
+        approval: format!("other-{number}"),
+        at: Some(at(50)),
+        by_policy: true,
+        fix: std::collections::BTreeSet::new(),
+        cause: None,
+        helped: true,
+    }
+}
+
 #[test]
-fn what_a_policy_decided_is_decided_again() {
-    let cases: &[fn(&mut World)] = &[
-        |w| w.approval.spec.approver = Some("responsepolicy:other".into()),
-        |w| w.policies.clear(),
-        |w| w.policies[0].spec.auto_approve = None,
-        |w| w.policies[0].spec.auto_approve.as_mut().unwrap().max_risk = Risk::Low,
-        |w| w.policies[0].spec.auto_approve.as_mut().unwrap().action_types = vec![ActionType::Scale],
-        |w| w.policies[0].spec.auto_approve.as_mut().unwrap().min_confidence = Some("0.95".into()),
-        |w| w.incident().spec.approval_mode = ApprovalMode::Manual,
-        |w| w.incident().status.as_mut().unwrap().root_cause = None,
-        |w| w.claimed = Some(3),
-        |w| w.claimed = None,
+fn what_a_policy_decided_is_decided_again_before_the_claim_and_before_each_action() {
+    type Case = (&'static str, fn(&mut World));
+    let cases: &[Case] = &[
+        ("PolicyApproval", |w| {
+            w.approval.spec.approver = Some("responsepolicy:other".into());
+        }),
+        ("PolicyApproval", |w| w.policies.clear()),
+        ("PolicyApproval", |w| w.approval.spec.policy = None),
+        ("PolicyApproval", |w| w.approval.spec.approver = Some("alice".into())),
+        ("PolicyApproval", |w| w.policies[0].spec.auto_approve = None),
+        ("PolicyApproval", |w| {
+            w.policies[0].spec.auto_approve.as_mut().unwrap().max_risk = Risk::Low;
+        }),
+        ("PolicyApproval", |w| {
+            w.policies[0].spec.auto_approve.as_mut().unwrap().action_types = vec![ActionType::Scale];
+        }),
+        ("PolicyApproval", |w| {
+            w.policies[0].spec.auto_approve.as_mut().unwrap().min_confidence = Some("0.95".into());
+        }),
+        ("PolicyApproval", |w| {
+            w.incident().spec.approval_mode = ApprovalMode::Manual;
+        }),
+        ("PolicyApproval", |w| {
+            w.incident().status.as_mut().unwrap().root_cause = None;
+        }),
+        ("PolicyApproval", |w| w.history = None),
+        ("PolicyApproval", |w| {
+            w.history.as_mut().unwrap().repairs = (0..3).map(other_repair).collect();
+        }),
+        // Whatever else was changed of it, it is no longer the policy that decided.
+        ("PolicyChanged", |w| w.policies[0].metadata.generation = Some(4)),
+        ("PolicyChanged", |w| {
+            w.policies[0].metadata.uid = Some("made again".into());
+        }),
+        ("PolicyChanged", |w| w.policies[0].spec.cooldown = Some(10)),
+        ("Suspended", |w| w.policies[0].spec.suspended = true),
+        ("PolicyMode", |w| w.policies[0].spec.mode = PolicyMode::Suggest),
+        ("ActionNotAllowed", |w| {
+            w.policies[0].spec.allowed_actions = vec![ActionType::Scale];
+        }),
+        ("RequiredApprovals", |w| w.policies[0].spec.required_approvals = Some(2)),
+        ("PoliciesTied", |w| {
+            *w = w.clone().policy(|p| p.metadata.name = Some("other".into()));
+        }),
+        ("Cancelled", |w| w.incident().spec.cancelled = true),
     ];
-    for change in cases {
+    for (reason, change) in cases {
         let mut world = World::by_policy();
         change(&mut world);
-        assert_eq!(world.reason(), "PolicyApproval");
+        assert_eq!(world.reason(), *reason);
+        // And so does the pod stop that has claimed.
+        world.approval.status = World::rollback().approval.status;
+        assert_eq!(world.may_go_on(), *reason);
     }
+    let mut claimed = World::by_policy();
+    claimed.approval.status = World::rollback().approval.status;
+    claimed.now = at(1500);
+    assert_eq!(claimed.may_go_on(), "accepted", "what was begun in time goes on");
+}
+
+#[test]
+fn of_two_that_claim_at_once_one_goes_on() {
+    let mut world = World::by_policy();
+    world.policies[0].spec.auto_approve.as_mut().unwrap().max_per_hour = Some(1);
+    world.approval.spec.policy = policy::identity(&world.policies[0]);
+    world.approval.status = World::rollback().approval.status;
+    let rival = |uid: &str, seconds| Repair {
+        approval: uid.into(),
+        at: Some(at(seconds)),
+        ..other_repair(0)
+    };
+    for (uid, seconds, said) in [
+        ("0", 100, "PolicyApproval"),
+        ("9", 100, "accepted"),
+        ("9", 99, "PolicyApproval"),
+        ("0", 101, "accepted"),
+    ] {
+        world.history.as_mut().unwrap().repairs = vec![rival(uid, seconds)];
+        assert_eq!(world.may_go_on(), said, "{uid} {seconds}");
+    }
+}
+
+#[test]
+fn a_shorter_life_of_plans_holds_for_those_that_wait() {
+    let with = |seconds| {
+        let world = World::accepted().policy(|p| p.spec.approval_ttl_seconds = Some(seconds));
+        world.reason()
+    };
+    assert_eq!(with(60), "accepted");
+    let mut late = World::accepted().policy(|p| p.spec.approval_ttl_seconds = Some(60));
+    late.now = at(61);
+    assert_eq!(late.reason(), "PolicyTtl");
+    late.policies.clear();
+    assert_eq!(late.reason(), "accepted");
+}
+
+#[test]
+fn the_way_back_of_what_a_policy_approved_is_not_kept_from_it_by_its_limits() {
+    let mut world = World::by_policy();
+    world.purpose = Purpose::Rollback;
+    world.now = at(1200);
+    world.approval.status = World::rollback().approval.status;
+    world.history = None;
+    assert_eq!(world.reason(), "accepted");
+    world.policies[0].spec.suspended = true;
+    assert_eq!(world.reason(), "Suspended");
 }
 
 #[test]

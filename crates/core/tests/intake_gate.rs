@@ -295,3 +295,12 @@ proptest! {
         prop_assert_eq!(open, 1);
     }
 }
+
+#[test]
+fn a_policy_bounds_how_many_of_a_namespace_are_investigated_at_once() {
+    use firewatch_core::intake::gate::has_room;
+    assert!(has_room((5, 20), (1, Some(2))));
+    assert!(!has_room((5, 20), (2, Some(2))), "the namespace is full");
+    assert!(!has_room((20, 20), (0, Some(2))), "the cluster is full");
+    assert!(has_room((5, 20), (5, None)), "no policy bounds it");
+}

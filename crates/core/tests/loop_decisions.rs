@@ -12,9 +12,10 @@ use firewatch_core::api::status::{
     JobPurpose, JobRef, JobState, PlanStatus, Review, Verdict, Verification,
 };
 use firewatch_core::api::{
-    ActionParameters, ActionTarget, ActionType, Claim, Decision as Persons, Outcome, Phase, PlannedAction, Risk, Role,
+    ActionParameters, ActionTarget, ActionType, ApprovalState, Claim, Decision as Persons, Outcome, Phase,
+    PlannedAction, PolicyRef, Risk, Role,
 };
-use firewatch_core::incident::observation::{ApprovalFacts, JobFacts, Observation, PolicyFacts};
+use firewatch_core::incident::observation::{ApprovalFacts, JobFacts, Observation, PolicyFacts, PolicyVerdict};
 use firewatch_core::incident::{Decision, Reason, Step, Transition, decide, transition};
 use firewatch_core::intake::gate::{Block, Gate, Hold};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -34,7 +35,17 @@ fn policy() -> PolicyFacts {
         name: "built-in".into(),
         mode: PolicyMode::Remediate,
         suspended: false,
+        tied: Vec::new(),
         require_audit: true,
+    }
+}
+
+fn shop() -> PolicyRef {
+    PolicyRef {
+        name: "shop".into(),
+        uid: "u".into(),
+        generation: 1,
+        digest: String::new(),
     }
 }
 
@@ -120,6 +131,7 @@ fn approval(decision: Persons, complete: bool, claim: bool) -> ApprovalFacts {
     ApprovalFacts::Found {
         decision,
         complete,
+        by_policy: false,
         approver: Some("alice".into()),
         reason: None,
         expires_at: at(900),
@@ -141,6 +153,7 @@ struct Case {
     guard: bool,
     jobs: BTreeMap<String, JobFacts>,
     approval: ApprovalFacts,
+    by_policy: PolicyVerdict,
     stored: bool,
     capacity: bool,
     deleting: Option<Timestamp>,
@@ -165,6 +178,7 @@ impl Case {
             guard: true,
             jobs: BTreeMap::new(),
             approval: ApprovalFacts::None,
+            by_policy: PolicyVerdict::NotAsked,
             stored: true,
             capacity: true,
             deleting: None,
@@ -191,6 +205,7 @@ impl Case {
             guard_intact: self.guard,
             jobs: self.jobs.clone(),
             approval: self.approval.clone(),
+            by_policy: self.by_policy.clone(),
             approval_stored: self.stored,
             has_capacity: self.capacity,
             gate: self.gate.clone(),
@@ -444,6 +459,7 @@ fn a_policy_that_only_observes_gets_no_plan_and_one_that_suggests_gets_no_approv
         verdict,
         reasons: vec!["r".into()],
         conditions: Vec::new(),
+        concerns: Vec::new(),
     };
     Case::new("suggest", Phase::Reviewing)
         .with(|c| {
@@ -497,6 +513,69 @@ fn an_approved_plan_is_executed_only_when_guards_stand_no_policy_is_suspended_an
             c.policy.require_audit = false;
         })
         .performs(&Step::Execute);
+}
+
+#[test]
+fn a_policy_approves_only_what_waits_while_guards_stand_and_it_is_clear_which_policy_holds() {
+    type Change = fn(&mut Case);
+    let asked = || awaiting(Persons::Pending, false).with(|c| c.by_policy = PolicyVerdict::Approves(shop()));
+    asked().performs(&Step::ApproveByPolicy(None));
+    let changes: [Change; 4] = [
+        |c| c.guard = false,
+        |c| c.policy.suspended = true,
+        |c| c.policy.tied = vec!["a".into(), "b".into()],
+        |c| c.by_policy = PolicyVerdict::Refuses("no".into()),
+    ];
+    for change in changes {
+        asked().with(change).waits(Reason::AwaitingDecision);
+    }
+    asked()
+        .with(|c| c.now = at(901))
+        .ends(Outcome::Expired, Reason::ApprovalExpired);
+    asked()
+        .with(|c| c.spec.cancelled = true)
+        .ends(Outcome::Cancelled, Reason::CancelledByUser);
+    asked()
+        .with(|c| c.spec.revision_feedback = Some("no".into()))
+        .performs(&Step::Revise);
+    // A person was faster.
+    awaiting(Persons::Approved, true)
+        .with(|c| c.by_policy = PolicyVerdict::Approves(shop()))
+        .performs(&Step::Execute);
+    // The decision was made and its record was not: that comes before anything is executed.
+    let made = |state| {
+        awaiting(Persons::Approved, true).with(move |c| {
+            c.status.approval_state = Some(state);
+            if let ApprovalFacts::Found { by_policy, .. } = &mut c.approval {
+                *by_policy = true;
+            }
+        })
+    };
+    made(ApprovalState::Pending).performs(&Step::ApproveByPolicy(None));
+    made(ApprovalState::Approved).performs(&Step::Execute);
+}
+
+#[test]
+fn policies_of_the_same_priority_end_a_plan_or_hold_what_was_approved() {
+    let tie = |c: &mut Case| c.policy.tied = vec!["a".into(), "b".into()];
+    Case::new("reviewed", Phase::Reviewing)
+        .with(|c| {
+            c.policy.mode = PolicyMode::Suggest;
+            c.status.plan = Some(plan(vec![action(true)]));
+            c.status.review = Some(Review {
+                verdict: Verdict::Approve,
+                reasons: Vec::new(),
+                conditions: Vec::new(),
+                concerns: Vec::new(),
+            });
+        })
+        .with(tie)
+        .ends(Outcome::Escalated, Reason::PoliciesTied);
+    Case::new("observes", Phase::Planning)
+        .with(|c| c.policy.mode = PolicyMode::Observe)
+        .with(tie)
+        .ends(Outcome::Escalated, Reason::PoliciesTied);
+    awaiting(Persons::Approved, true).with(tie).waits(Reason::PoliciesTied);
 }
 
 #[test]
@@ -737,6 +816,7 @@ enum Happening {
     Feedback(u8),
     Guard(bool),
     Suspend(bool),
+    PolicyApproves(bool),
     Stored(bool),
     Passes(bool),
     AgentReports(bool),
@@ -758,6 +838,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => any::<u8>().prop_map(Happening::Feedback),
         2 => any::<bool>().prop_map(Happening::Guard),
         1 => any::<bool>().prop_map(Happening::Suspend),
+        1 => any::<bool>().prop_map(Happening::PolicyApproves),
         3 => any::<bool>().prop_map(Happening::Stored),
         2 => any::<bool>().prop_map(Happening::Passes),
         3 => any::<bool>().prop_map(Happening::AgentReports),
@@ -772,7 +853,7 @@ struct World {
     passes: bool,
     reports: bool,
     executions: usize,
-    decided_by_person: bool,
+    was_decided: bool,
     sequences: Vec<i64>,
 }
 
@@ -866,6 +947,8 @@ impl World {
             Happening::Feedback(n) => self.case.spec.revision_feedback = Some(format!("feedback {n}")),
             Happening::Guard(intact) => self.case.guard = *intact,
             Happening::Suspend(suspended) => self.case.policy.suspended = *suspended,
+            Happening::PolicyApproves(true) => self.case.by_policy = PolicyVerdict::Approves(shop()),
+            Happening::PolicyApproves(false) => self.case.by_policy = PolicyVerdict::Refuses("no".into()),
             Happening::Stored(stored) => {
                 self.case.stored = *stored;
                 if *stored {
@@ -877,7 +960,7 @@ impl World {
             Happening::AgentReports(reports) => self.reports = *reports,
             Happening::Nothing => {}
         }
-        self.decided_by_person = matches!(
+        self.was_decided = matches!(
             &self.case.approval,
             ApprovalFacts::Found {
                 decision: Persons::Approved,
@@ -948,24 +1031,46 @@ impl World {
                         verdict: Verdict::Approve,
                         reasons: Vec::new(),
                         conditions: Vec::new(),
+                        concerns: Vec::new(),
                     });
                     let expires_at = self.case.now.checked_add(SignedDuration::from_secs(900)).unwrap();
                     self.case.approval = ApprovalFacts::Found {
                         decision: Persons::Pending,
                         complete: false,
+                        by_policy: false,
                         approver: None,
                         reason: None,
                         expires_at,
                         claim: None,
                     };
+                    self.case.status.approval_state = Some(ApprovalState::Pending);
                     self.record(Phase::AwaitingApproval, None);
+                }
+                Step::ApproveByPolicy(policy) => {
+                    assert!(matches!(self.case.by_policy, PolicyVerdict::Approves(_)) || policy.is_none());
+                    assert!(self.case.guard && !self.case.policy.suspended || policy.is_none());
+                    if let ApprovalFacts::Found {
+                        decision,
+                        complete,
+                        by_policy,
+                        ..
+                    } = &mut self.case.approval
+                    {
+                        assert!(policy.is_some() == (*decision == Persons::Pending));
+                        (*decision, *complete, *by_policy) = (Persons::Approved, true, true);
+                    }
+                    // Cut off between the decision and its record, every other time.
+                    if policy.is_none() || self.rounds % 2 == 0 {
+                        self.case.status.approval_state = Some(ApprovalState::Approved);
+                        self.record(Phase::AwaitingApproval, None);
+                    }
                 }
                 Step::Revise => {
                     self.case.approval = ApprovalFacts::None;
                     self.record(Phase::Planning, None);
                 }
                 Step::Execute => {
-                    assert!(self.decided_by_person, "a plan is executed that nobody approved");
+                    assert!(self.was_decided, "a plan is executed that nobody approved");
                     assert!(
                         self.case.guard && !self.case.policy.suspended && self.case.stored && !self.case.spec.cancelled
                     );
@@ -1039,7 +1144,7 @@ proptest! {
     fn whatever_happens_nothing_is_executed_unapproved_and_no_transition_is_skipped(happenings in prop::collection::vec(happening(), 0..120)) {
         let mut world = World {
             case: Case::new("world", Phase::Pending),
-            rounds: 0, passes: false, reports: false, executions: 0, decided_by_person: false, sequences: Vec::new(),
+            rounds: 0, passes: false, reports: false, executions: 0, was_decided: false, sequences: Vec::new(),
         };
         for what in &happenings {
             world.happen(what);

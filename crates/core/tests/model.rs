@@ -280,6 +280,15 @@ fn a_refutation_with_true_words_makes_the_cause_less_sure_and_nothing_else() {
             .iter()
             .any(|note| note.contains("speaks against"))
     );
+    assert!(
+        rules.concerns.is_empty()
+            && consulted
+                .diagnosis
+                .concerns
+                .iter()
+                .any(|one| one.contains("speaks against")),
+        "no policy may approve in spite of it"
+    );
 }
 
 #[test]

@@ -214,6 +214,21 @@ pub struct ExplainArgs {
 /// Arguments of `policy`; the namespace is that of `-n`.
 #[derive(Args, Debug)]
 pub struct PolicyArgs {
+    /// Say which plans of past incidents would have been approved by a policy, and for each other one the first reason.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The ResponsePolicy to try [default: those that are there].
+    #[arg(value_name = "NAME", requires = "dry_run", conflicts_with = "file")]
+    pub name: Option<String>,
+    /// A ResponsePolicy that is not in the cluster, or would take the place of the one of its name; `-` reads it from standard input.
+    #[arg(short, long, value_name = "FILE", requires = "dry_run")]
+    pub file: Option<PathBuf>,
+    /// How far back: `45m`, `12h`, `30d`.
+    #[arg(long, value_parser = duration, default_value = "30d", value_name = "TIME")]
+    pub since: Duration,
+    /// All namespaces.
+    #[arg(short = 'A', long, requires = "dry_run")]
+    pub all_namespaces: bool,
     /// How to print.
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     pub output: Option<JsonOutput>,

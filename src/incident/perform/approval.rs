@@ -1,10 +1,14 @@
-//! The Commander's review, and the approval that a person decides. The operator makes approvals, pending ones, and decides none.
+//! The Commander's review, and the approval that a person decides. The operator makes approvals, pending ones, and decides none but
+//! what a ResponsePolicy approves: then it names that policy, as it is then, and the executor's pod decides it again.
 
 use firewatch_core::agents::{commander, messages};
 use firewatch_core::api::approval::{RemediationApproval, RemediationApprovalStatus};
 use firewatch_core::api::status::{ApprovalRef, Verdict};
-use firewatch_core::api::{ApprovalState, Incident, Phase};
+use firewatch_core::api::{ApprovalState, Decision, Incident, Phase, PolicyRef};
+use firewatch_core::approval::auto::{self, Proposal};
 use firewatch_core::approval::digest;
+use firewatch_core::approval::history::Own;
+use firewatch_core::approval::verify::POLICY_PREFIX;
 use firewatch_core::incident::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -76,7 +80,9 @@ pub async fn review(ctx: &Context, mut incident: Incident, observed: &Observed) 
         }
         None => transition(
             Phase::Reviewing,
-            if passed {
+            if passed && !observed.policy.tied.is_empty() {
+                Reason::PoliciesTied
+            } else if passed {
                 Reason::PolicySuggestOnly
             } else {
                 Reason::ReviewRejected
@@ -161,6 +167,71 @@ pub async fn note_state(ctx: &Context, incident: &Incident, state: ApprovalState
         fields.insert("decidedAt".into(), serde_json::to_value(super::execute::now())?);
     }
     set_status(ctx, &incident.namespace().unwrap_or_default(), &approval.name, &status).await
+}
+
+/// Records that a policy approves the plan: first in the approval, which admission guards, then in the incident. Cut off in between, the
+/// second is made up for (`policy`: none) before anything is executed.
+pub async fn by_policy(ctx: &Context, mut incident: Incident, policy: Option<PolicyRef>) -> Result<(), Error> {
+    let uid = incident.uid().ok_or(Error::Unidentified)?;
+    let namespace = incident.namespace().unwrap_or_default();
+    let reference = incident.status.as_ref().and_then(|s| s.approval_ref.clone());
+    let reference = reference.ok_or_else(|| Error::Missing("the approval".into()))?;
+    let api: Api<RemediationApproval> = Api::namespaced(ctx.client.clone(), &namespace);
+    let mut approval = api.get(&reference.name).await?;
+    if approval.uid().as_deref() != Some(reference.uid.as_str()) {
+        return Err(Error::Foreign(format!("RemediationApproval {}", reference.name)));
+    }
+    if let (Decision::Pending, Some(policy)) = (approval.spec.decision, &policy) {
+        let proposal = Proposal {
+            incident: &incident,
+            actions: &approval.spec.actions,
+            risk: approval.spec.risk,
+            required_approvals: approval.spec.required_approvals,
+            made: None,
+            own: Own::default(),
+        };
+        // Under the resourceVersion that was read: a person who was faster has decided.
+        let patch = serde_json::json!({
+            "metadata": { "uid": approval.uid(), "resourceVersion": approval.resource_version() },
+            "spec": {
+                "decision": Decision::Approved,
+                "approver": format!("{POLICY_PREFIX}{}", policy.name),
+                "reason": auto::sentence(policy, &proposal),
+                "policy": policy,
+            },
+        });
+        approval = api
+            .patch(&reference.name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await?;
+    }
+    let spec = &approval.spec;
+    let Some(policy) = spec.policy.clone() else {
+        // A person decided meanwhile: that is seen with the next look.
+        return Ok(());
+    };
+    let message = spec.reason.clone().unwrap_or_default();
+    let step = ["policy", reference.uid.as_str()];
+    let data = serde_json::json!({ "approval": reference.name, "planDigest": spec.plan_digest, "policy": policy, "reason": message });
+    let record = Record {
+        data,
+        ..Record::default()
+    };
+    let (_, kept) = payload::keep(ctx, &uid, &step, record).await?;
+    note_state(ctx, &incident, ApprovalState::Approved).await?;
+    let mut status = incident.status.take().unwrap_or_default();
+    status.approval_state = Some(ApprovalState::Approved);
+    status.next_steps.clear();
+    incident.status = Some(status);
+    let actor = format!("{POLICY_PREFIX}{}", policy.name);
+    let what = transition(
+        Phase::AwaitingApproval,
+        Reason::ApprovedByPolicy,
+        actor,
+        message,
+        Some(kept),
+    );
+    record::commit(ctx, incident, &what, None).await?;
+    Ok(())
 }
 
 /// A person asked for another plan: the present one is void.

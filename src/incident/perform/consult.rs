@@ -4,15 +4,18 @@
 //! It must never call a model without a reservation that Postgres keeps, and never call twice for an answer that is kept. Called by
 //! `diagnose` before it diagnoses, and by `advance` when evidence that a model asked for is there.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use firewatch_core::agents::model::answer::TokenUsage;
-use firewatch_core::agents::model::budget::{Amount, Micros};
+use firewatch_core::agents::model::budget::{Amount, Micros, Scope};
 use firewatch_core::agents::model::consultation::due;
 use firewatch_core::agents::model::{ConsultStep, Consultation, Failure, ModelAnswer, ModelRequest, Need, Outcome};
 use firewatch_core::agents::{AgentReport, messages};
+use firewatch_core::api::policy::Budgets;
 use firewatch_core::api::status::{AgentState, Engine, JobPurpose, JobRef, JobState, Usage};
 use firewatch_core::api::{Incident, IncidentStatus, Phase, Role};
+use firewatch_core::approval::policy;
 use firewatch_core::diagnosis::CaseFile;
 use firewatch_core::incident::transition::Payload;
 use firewatch_core::incident::{Reason, deadlines, names, record_limits};
@@ -133,10 +136,12 @@ pub async fn consult(
     incident: &Incident,
     case: &CaseFile,
     mut reports: Vec<AgentReport>,
+    budgets: &Budgets,
 ) -> Result<Consulted, Error> {
     let Some(models) = &ctx.models else {
         return Ok(Consulted::Reports(reports));
     };
+    let limits = policy::narrowed(&models.config.limits, budgets);
     let uid = incident.uid().ok_or(Error::Unidentified)?;
     let status = incident.status.clone().unwrap_or_default();
     let mut paid = Paid::default();
@@ -172,12 +177,13 @@ pub async fn consult(
                         } else {
                             time_left(&status).min(most)
                         };
-                        let (call, at) = Box::pin(exchange(ctx, models, incident, &uid, &step, &request, left)).await?;
+                        let (call, at) =
+                            Box::pin(exchange(ctx, (models, &limits), incident, &uid, &step, &request, left)).await?;
                         paid.add(role, &call);
                         // Cut off between a call's record and its status: the status is written now, the call is not made again.
                         let noted = status.usage.as_ref().map_or(0, |usage| usage.model_calls);
                         if i64::try_from(paid.calls.len()).unwrap_or(i64::MAX) > noted {
-                            let nearly_spent = settle(ctx, models, &uid, &call).await;
+                            let nearly_spent = settle(ctx, &limits, &uid, &call).await;
                             note(ctx, incident.clone(), role, &call, &paid, nearly_spent, at).await?;
                             return Ok(Consulted::Later);
                         }
@@ -199,7 +205,7 @@ pub async fn consult(
 /// One call: found as it was kept, or made once. A call that was begun and has no answer counts as spent and is not made again.
 async fn exchange(
     ctx: &Context,
-    models: &Models,
+    (models, limits): (&Models, &BTreeMap<Scope, Amount>),
     incident: &Incident,
     uid: &str,
     step: &[&str],
@@ -243,7 +249,7 @@ async fn exchange(
     let (mut call, answer) = match was_begun.and_then(|(kept, _)| kept.call.clone()) {
         Some(call) => (call, failed(Failure::Lost, whole)),
         None if left < Duration::from_secs(2) => (fresh, failed(Failure::TimedOut, TokenUsage::default())),
-        None => match ctx.sink.reserve_call(&fresh.reservation, &models.config.limits).await {
+        None => match ctx.sink.reserve_call(&fresh.reservation, limits).await {
             Ok(Reserved::Granted) => {
                 let record = Record {
                     call: Some(fresh.clone()),
@@ -282,8 +288,7 @@ async fn exchange(
 
 /// What was reserved becomes what was spent; whether a budget is nearly spent. After the answer is kept, so that both say the same
 /// whatever dies in between. Settling again changes nothing, and neither does settling what was never reserved.
-async fn settle(ctx: &Context, models: &Models, uid: &str, call: &ModelCall) -> bool {
-    let limits = &models.config.limits;
+async fn settle(ctx: &Context, limits: &BTreeMap<Scope, Amount>, uid: &str, call: &ModelCall) -> bool {
     match ctx.sink.settle_call(&call.reservation, call.spent, limits).await {
         Ok(settled) => settled.nearly_spent,
         Err(error) => {

@@ -45,12 +45,20 @@ pub async fn recorded(ctx: &Context, incident_uid: &str) -> Result<Diagnosis, Er
 }
 
 /// Findings become one root cause, or it is said that there is none.
-pub async fn diagnose(ctx: &Context, mut incident: Incident) -> Result<(), Error> {
+pub async fn diagnose(ctx: &Context, mut incident: Incident, observed: &Observed) -> Result<(), Error> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
     let case = case::load(ctx, &incident).await?;
     let reports = reports(ctx, &uid).await?;
     // On the heap: a client's whole exchange would lie on the stack of every reconcile.
-    let reports = match Box::pin(consult::consult(ctx, &incident, &case, reports)).await? {
+    let reports = match Box::pin(consult::consult(
+        ctx,
+        &incident,
+        &case,
+        reports,
+        &observed.policy.budgets,
+    ))
+    .await?
+    {
         Consulted::Reports(reports) => reports,
         Consulted::Later => return Ok(()),
     };

@@ -18,6 +18,7 @@ use kube::ResourceExt;
 use super::{consult, transition};
 use crate::incident::case;
 use crate::incident::context::Context;
+use crate::incident::observe::Observed;
 use crate::incident::payload::{self, Record};
 use crate::incident::reconcile::Error;
 use crate::incident::record;
@@ -68,9 +69,10 @@ pub async fn hold(ctx: &Context, mut incident: Incident, block: Block) -> Result
 }
 
 /// The Commander classifies and routes.
-pub async fn triage(ctx: &Context, mut incident: Incident) -> Result<(), Error> {
+pub async fn triage(ctx: &Context, mut incident: Incident, observed: &Observed) -> Result<(), Error> {
     let uid = incident.uid().ok_or(Error::Unidentified)?;
     let triage = commander::triage(&incident.spec, None);
+    let triage = commander::routed(triage, &incident.spec, &observed.policy.routing);
     let said = messages::triage(&triage);
     let data = serde_json::to_value(&triage)?;
     let (_, kept) = payload::keep(

@@ -26,16 +26,17 @@ pub async fn perform(ctx: &Context, incident: Incident, step: Step, observed: &O
     match step {
         Step::Accept => investigate::accept(ctx, incident).await,
         Step::Hold(block) => investigate::hold(ctx, incident, block).await,
-        Step::Triage => investigate::triage(ctx, incident).await,
+        Step::Triage => investigate::triage(ctx, incident, observed).await,
         Step::Advance(role) => investigate::advance(ctx, incident, role).await,
         Step::Collect(job) => investigate::collect(ctx, incident, job).await,
         Step::NoteFailure { job, reason, message } => {
             investigate::note_failure(ctx, incident, &job, reason, message).await
         }
         Step::GiveUp { role, reason } => investigate::give_up(ctx, incident, role, reason).await,
-        Step::Diagnose => diagnose::diagnose(ctx, incident).await,
+        Step::Diagnose => diagnose::diagnose(ctx, incident, observed).await,
         Step::Plan => diagnose::plan(ctx, incident, observed).await,
         Step::Review => approval::review(ctx, incident, observed).await,
+        Step::ApproveByPolicy(policy) => approval::by_policy(ctx, incident, policy).await,
         Step::Revise => approval::revise(ctx, incident).await,
         Step::Execute => execute::start(ctx, incident, false).await,
         Step::RollBack => execute::start(ctx, incident, true).await,

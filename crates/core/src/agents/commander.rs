@@ -4,6 +4,7 @@
 use super::model::consensus;
 use super::run::AgentReport;
 use crate::api::incident::IncidentSpec;
+use crate::api::policy::Route;
 use crate::api::status::{PlanStatus, Review, Triage, Verdict as ReviewVerdict};
 use crate::api::{ActionType, Impact, Risk, Role, Severity};
 use crate::diagnosis::{self, CaseFile, Confidence, Diagnosis, Finding, Verdict, diagnose, questions};
@@ -212,7 +213,46 @@ pub fn review(plan: &PlanStatus, diagnosis: &Diagnosis) -> Review {
         verdict,
         reasons: bounded(list),
         conditions: bounded(conditions),
+        concerns: bounded(concerns(diagnosis)),
     }
+}
+
+/// What a person must weigh, so that no policy may approve in their place: another cause beside, or a specialist who sees it otherwise.
+fn concerns(diagnosis: &Diagnosis) -> Vec<String> {
+    let beside = diagnosis.root_cause.iter().flat_map(|root| &root.also);
+    let beside = beside.map(|other| format!("another cause stands beside this one: {}", other.summary));
+    beside.chain(diagnosis.concerns.iter().cloned()).collect()
+}
+
+/// The same triage with the agents that a policy names for such an incident: those of the first route that fits. One that names no
+/// specialist changes nothing, since then nobody would look.
+pub fn routed(mut triage: Triage, spec: &IncidentSpec, routes: &[Route]) -> Triage {
+    let name = spec.alert.as_ref().and_then(|alert| alert.name.as_ref());
+    let fits = |route: &&Route| {
+        route.min_severity.is_none_or(|least| triage.severity >= least)
+            && route.alert_name.as_ref().is_none_or(|wanted| name == Some(wanted))
+    };
+    let Some(route) = routes.iter().find(fits) else {
+        return triage;
+    };
+    let agents: Vec<Role> = [Role::SreInvestigator, Role::CodeAnalyst]
+        .into_iter()
+        .filter(|role| route.agents.contains(role))
+        .collect();
+    if agents.is_empty() || agents == triage.agents {
+        return triage;
+    }
+    let names: Vec<String> = agents.iter().map(ToString::to_string).collect();
+    triage.rationale = crate::text::clip(
+        &format!(
+            "{}; the ResponsePolicy lets {} alone look",
+            triage.rationale,
+            names.join(", ")
+        ),
+        1024,
+    );
+    triage.agents = agents;
+    triage
 }
 
 fn bounded(list: Vec<String>) -> Vec<String> {

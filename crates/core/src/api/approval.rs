@@ -39,7 +39,8 @@ use super::common::Risk;
 #[x_kube(
     validation = ("self.incidentRef == oldSelf.incidentRef && self.planDigest == oldSelf.planDigest && self.revision == oldSelf.revision && self.actions == oldSelf.actions && self.expiresAt == oldSelf.expiresAt && self.requiredApprovals == oldSelf.requiredApprovals", "the plan of an approval is immutable"),
     validation = ("self.summary == oldSelf.summary && self.risk == oldSelf.risk && has(self.requestedBy) == has(oldSelf.requestedBy) && (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy)", "the plan of an approval is immutable"),
-    validation = ("oldSelf.decision == 'Pending' || (self.decision == oldSelf.decision && self.approver == oldSelf.approver && has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason))", "a decision is final; a new plan revision gets a new approval"),
+    validation = ("oldSelf.decision == 'Pending' || (self.decision == oldSelf.decision && self.approver == oldSelf.approver && has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason) && has(self.policy) == has(oldSelf.policy) && (!has(self.policy) || self.policy == oldSelf.policy))", "a decision is final; a new plan revision gets a new approval"),
+    validation = ("has(self.policy) ? (has(self.approver) && self.decision == 'Approved' && self.approver == 'responsepolicy:' + self.policy.name) : (!has(self.approver) || !self.approver.startsWith('responsepolicy:'))", "what a policy approves names the policy (spec.policy), and nothing else does"),
     validation = ("self.decision == 'Pending' ? !has(self.approver) : (has(self.approver) && size(self.approver) > 0)", "a decision names its approver (spec.approver: your own user name), and only a decision does"),
     validation = ("!has(self.confirmation) || (self.decision == 'Approved' && self.requiredApprovals == 2 && self.confirmation.approver != self.approver)", "a confirmation comes from a second person, after an approval that needs two"),
     validation = ("!has(oldSelf.confirmation) || (has(self.confirmation) && self.confirmation == oldSelf.confirmation)", "a confirmation is final")
@@ -82,6 +83,9 @@ pub struct RemediationApprovalSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub reason: Option<String>,
+    /// The policy that approved, exactly as it was then; absent where a person did. Written by the operator alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyRef>,
     /// The second person's approval, where two are required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<Confirmation>,
@@ -112,6 +116,24 @@ pub struct IncidentRef {
     /// uid.
     #[schemars(length(min = 1, max = 36))]
     pub uid: String,
+}
+
+/// One state of one ResponsePolicy. The executor obeys its decision only while the policy is still that.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyRef {
+    /// Name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// uid: a policy that was made again is another.
+    #[schemars(length(min = 1, max = 36))]
+    pub uid: String,
+    /// `metadata.generation`.
+    #[schemars(range(min = 0))]
+    pub generation: i64,
+    /// `sha256:` and 64 hex digits over its spec.
+    #[schemars(length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    pub digest: String,
 }
 
 /// What a person may decide.

@@ -13,7 +13,7 @@ pub mod policy;
 pub mod status;
 
 pub use action::{ActionParameters, ActionTarget, ActionType, PlannedAction};
-pub use approval::{ApprovalState, Claim, Confirmation, Decision, IncidentRef, RemediationApproval};
+pub use approval::{ApprovalState, Claim, Confirmation, Decision, IncidentRef, PolicyRef, RemediationApproval};
 pub use common::{Impact, ObjectName, Risk, Role, Severity};
 pub use incident::{Alert, ApprovalMode, Incident, IncidentSpec, Target};
 pub use policy::{PolicyMode, ResponsePolicy, ResponsePolicySpec};

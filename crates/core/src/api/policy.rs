@@ -63,11 +63,11 @@ pub struct ResponsePolicySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub routing: Vec<Route>,
-    /// How long a target rests after a repair, in seconds.
+    /// How long a target rests after a repair, in seconds (default 300): no alert makes it be looked at again, and no policy approves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86400))]
     pub cooldown: Option<i64>,
-    /// How many incidents are investigated at once.
+    /// How many incidents of one namespace are investigated at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub max_concurrent: Option<i32>,
@@ -103,10 +103,71 @@ pub struct AutoApprove {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8), regex(pattern = r"^(0(\.[0-9]+)?|1(\.0+)?)$"))]
     pub min_confidence: Option<String>,
-    /// How many in any hour.
+    /// How many in any hour, in one namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_per_hour: Option<i32>,
+    /// Also incidents that an alert made, though nobody asked for a policy's approval there.
+    #[serde(default)]
+    pub alerts: bool,
+    /// How large a plan may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// Only at these times. Empty: always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub windows: Vec<Window>,
+    /// Only what was seen to help before: a person approved the same actions on the same objects for the same cause in this namespace,
+    /// and fresh evidence showed the cause gone.
+    #[serde(default)]
+    pub only_verified_before: bool,
+}
+
+/// How large a plan may be that a policy approves.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// How many actions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 16))]
+    pub max_actions: Option<i32>,
+    /// To how many replicas a workload may be scaled, or an autoscaler be let go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub max_replicas: Option<i32>,
+}
+
+/// A time of the week. Where `to` is not after `from` it reaches into the next day.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Window {
+    /// The days on which it begins. Empty: every day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 7))]
+    pub days: Vec<Day>,
+    /// From this minute on, as in `09:00`.
+    #[schemars(length(max = 5), regex(pattern = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
+    pub from: String,
+    /// Up to this minute, which no longer belongs to it; `24:00` is the end of the day.
+    #[schemars(length(max = 5), regex(pattern = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"))]
+    pub to: String,
+    /// Whose clock, as in `Europe/Berlin`. Absent: UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: Option<String>,
+}
+
+/// A day of the week.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema, AsRefStr, Display)]
+#[allow(missing_docs, reason = "the days of the week")]
+pub enum Day {
+    Monday,
+    Tuesday,
+    Wednesday,
+    Thursday,
+    Friday,
+    Saturday,
+    Sunday,
 }
 
 /// What models may cost. Decimal numbers are strings.
@@ -147,7 +208,8 @@ pub struct Route {
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResponsePolicyStatus {
-    /// Conditions, keyed by type. `Supported=False` names the fields that this version does not act on yet.
+    /// Conditions, keyed by type: `Accepted` (every field can be obeyed) and `Unambiguous` (no other policy of the same priority
+    /// claims one of its namespaces).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 16))]

@@ -403,6 +403,10 @@ pub struct Review {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(max = 1024)))]
     pub conditions: Vec<String>,
+    /// Why a person must decide, whatever a policy says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 1024)))]
+    pub concerns: Vec<String>,
 }
 
 /// The approval of this plan.

@@ -156,6 +156,7 @@ pub fn seal(
         decision: Decision::Pending,
         approver: None,
         reason: None,
+        policy: None,
         confirmation: None,
     })
 }

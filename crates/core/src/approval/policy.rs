@@ -1,13 +1,20 @@
 //! Which ResponsePolicy holds in a namespace, and what it allows. Where none matches, a safe built-in one holds; where two claim the
 //! same namespace with the same priority, nothing is executed. Pure. Called by the loop and by the executor's verification.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
+use sha2::{Digest, Sha256};
 
-use crate::api::policy::{AutoApprove, PolicyMode, ResponsePolicySpec};
-use crate::api::{ActionType, ResponsePolicy, Risk};
+use super::window;
+use crate::agents::model::budget::{Amount, Micros, Scope};
+use crate::api::policy::{AutoApprove, Budgets, PolicyMode, ResponsePolicySpec, Route};
+use crate::api::{ActionType, PolicyRef, ResponsePolicy, Risk};
+
+/// What stands before the canonical JSON of a policy.
+const DOMAIN: &[u8] = b"firewatch.dev/policy/v1\n";
 
 /// How long a plan waits where no policy says.
 pub const DEFAULT_TTL_SECONDS: i64 = 900;
@@ -37,6 +44,14 @@ pub struct Effective {
     pub auto_approve: Option<AutoApprove>,
     /// How long a target rests after a repair, in seconds, before an alert makes it be looked at again.
     pub cooldown_seconds: Option<i64>,
+    /// How many incidents of the namespace are investigated at once.
+    pub max_concurrent: Option<usize>,
+    /// What models may cost here, where that is less than the installation's own limits.
+    pub budgets: Budgets,
+    /// Which agents look at what.
+    pub routing: Vec<Route>,
+    /// Which policy that is, exactly. None: the built-in one, or one that was not read from an API server.
+    pub identity: Option<PolicyRef>,
 }
 
 impl Effective {
@@ -46,9 +61,13 @@ impl Effective {
             .unwrap_or(if risk == Risk::High { 2 } else { 1 })
     }
 
-    fn of(name: String, spec: &ResponsePolicySpec) -> Self {
+    fn of(name: String, spec: &ResponsePolicySpec, identity: Option<PolicyRef>) -> Self {
         Self {
             name,
+            identity,
+            max_concurrent: spec.max_concurrent.and_then(|n| usize::try_from(n).ok()),
+            budgets: spec.budgets.clone().unwrap_or_default(),
+            routing: spec.routing.clone(),
             mode: spec.mode,
             suspended: spec.suspended,
             tied: Vec::new(),
@@ -75,9 +94,9 @@ pub fn effective(policies: &[ResponsePolicy], namespace_labels: &BTreeMap<String
             .then_with(|| a.name_any().cmp(&b.name_any()))
     });
     let Some(first) = matching.first() else {
-        return Effective::of(BUILT_IN.to_owned(), &ResponsePolicySpec::default());
+        return Effective::of(BUILT_IN.to_owned(), &ResponsePolicySpec::default(), None);
     };
-    let mut effective = Effective::of(first.name_any(), &first.spec);
+    let mut effective = Effective::of(first.name_any(), &first.spec, identity(first));
     // A kill switch that another policy of higher priority could hide would be none.
     effective.suspended = matching.iter().any(|policy| policy.spec.suspended);
     let equals: Vec<&&ResponsePolicy> = matching
@@ -118,15 +137,109 @@ fn selects(selector: Option<&LabelSelector>, labels: &BTreeMap<String, String>) 
         })
 }
 
-/// Fields that are set and that this version does not act on yet: named in the policy's condition `Supported`.
-pub fn unsupported(spec: &ResponsePolicySpec) -> Vec<&'static str> {
-    [
-        (spec.auto_approve.is_some(), "autoApprove"),
-        (spec.budgets.is_some(), "budgets"),
-        (!spec.routing.is_empty(), "routing"),
-        (spec.max_concurrent.is_some(), "maxConcurrent"),
-    ]
-    .into_iter()
-    .filter_map(|(set, name)| set.then_some(name))
-    .collect()
+/// A policy exactly as it is now.
+pub fn identity(policy: &ResponsePolicy) -> Option<PolicyRef> {
+    Some(PolicyRef {
+        name: policy.name_any(),
+        uid: policy.uid()?,
+        generation: policy.metadata.generation?,
+        digest: digest(&policy.spec)?,
+    })
+}
+
+/// `sha256:` and 64 hex digits over what a policy says.
+pub fn digest(spec: &ResponsePolicySpec) -> Option<String> {
+    let json = serde_json_canonicalizer::to_vec(spec).ok()?;
+    let mut hash = Sha256::new();
+    hash.update(DOMAIN);
+    hash.update(&json);
+    Some(format!("sha256:{}", hex::encode(hash.finalize())))
+}
+
+/// What of a policy cannot be obeyed, in sentences that name field and remedy; for its condition `Accepted`. The schema refuses most
+/// else. What is named here allows nothing.
+pub fn faults(spec: &ResponsePolicySpec) -> Vec<String> {
+    let mut faults = Vec::new();
+    if let Some(auto) = &spec.auto_approve {
+        faults.extend(
+            window::is_open(&auto.windows, Timestamp::UNIX_EPOCH)
+                .err()
+                .map(|error| error.to_string()),
+        );
+        if spec.required_approvals == Some(2) {
+            faults.push(
+                "autoApprove: requiredApprovals is 2, so no policy can approve; take one of the two away".to_owned(),
+            );
+        } else if auto.max_risk == Risk::High && spec.required_approvals.is_none() {
+            faults.push(
+                "autoApprove.maxRisk: plans of high risk need two people unless requiredApprovals is 1; set that, or a lower risk"
+                    .to_owned(),
+            );
+        }
+        if let Some(least) = auto.min_confidence.as_ref().filter(|text| text.parse::<f64>().is_err()) {
+            faults.push(format!(
+                "autoApprove.minConfidence: {least:?} is not a decimal as in \"0.9\""
+            ));
+        }
+        let never: Vec<&str> = auto
+            .action_types
+            .iter()
+            .filter(|kind| !spec.allowed_actions.is_empty() && !spec.allowed_actions.contains(kind))
+            .map(AsRef::as_ref)
+            .collect();
+        if !never.is_empty() {
+            faults.push(format!(
+                "autoApprove.actionTypes: {} is not in allowedActions",
+                never.join(", ")
+            ));
+        }
+    }
+    let dollars = spec.budgets.iter().flat_map(|budgets| {
+        [
+            ("costUsdPerIncident", &budgets.cost_usd_per_incident),
+            ("costUsdPerDay", &budgets.cost_usd_per_day),
+        ]
+    });
+    for (field, value) in dollars {
+        if let Some(value) = value.as_ref().filter(|value| Micros::parse(value).is_none()) {
+            faults.push(format!(
+                "budgets.{field}: {value:?} is not an amount of dollars as in \"0.10\"; no model is asked"
+            ));
+        }
+    }
+    faults
+}
+
+/// Which other policies claim one of its namespaces with the same priority, and which namespaces those are; for `Unambiguous`.
+pub fn ties(
+    policies: &[ResponsePolicy],
+    namespaces: &BTreeMap<String, BTreeMap<String, String>>,
+) -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
+    let mut found: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+    for (namespace, labels) in namespaces {
+        let tied = effective(policies, labels).tied;
+        for one in &tied {
+            let (others, places) = found.entry(one.clone()).or_default();
+            others.extend(tied.iter().filter(|other| *other != one).cloned());
+            places.insert(namespace.clone());
+        }
+    }
+    found
+}
+
+/// The installation's limits for models, narrowed by a policy: never more than either. What cannot be read is nothing.
+pub fn narrowed(limits: &BTreeMap<Scope, Amount>, budgets: &Budgets) -> BTreeMap<Scope, Amount> {
+    let dollars = |value: &Option<String>| value.as_deref().map(|text| Micros::parse(text).unwrap_or_default());
+    let tokens = budgets.tokens_per_incident.map(|n| u64::try_from(n).unwrap_or(0));
+    let mut limits = limits.clone();
+    for (scope, tokens, cost) in [
+        (Scope::Incident, tokens, dollars(&budgets.cost_usd_per_incident)),
+        (Scope::NamespaceDay, None, dollars(&budgets.cost_usd_per_day)),
+    ] {
+        if let Some(limit) = limits.get_mut(&scope) {
+            limit.tokens = tokens.map_or(limit.tokens, |most| most.min(limit.tokens));
+            limit.cost = cost.map_or(limit.cost, |most| most.min(limit.cost));
+        }
+    }
+    limits
 }

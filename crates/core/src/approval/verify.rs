@@ -8,12 +8,12 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use thiserror::Error;
 
+use super::auto::{self, Proposal};
 use super::digest;
 use super::guard::GuardState;
+use super::history::{self, History, Own};
 use super::policy::{self, Effective};
-use crate::api::{
-    ActionType, ApprovalMode, Decision, Incident, Phase, PolicyMode, RemediationApproval, ResponsePolicy, Risk,
-};
+use crate::api::{ActionType, Decision, Incident, Phase, PolicyMode, RemediationApproval, ResponsePolicy, Risk};
 use crate::remediation::{Action, ActionError, assess};
 
 /// A plan can be taken back for so long after its claim.
@@ -49,8 +49,8 @@ pub struct VerifyInput<'a> {
     pub guards: &'a GuardState,
     /// The time.
     pub now: Timestamp,
-    /// How many plans were claimed under the policy in the last hour, where that is known.
-    pub claimed_last_hour: Option<i32>,
+    /// What was repaired in the namespace before, where that is known. Only looked at where a policy decided.
+    pub history: Option<&'a History>,
 }
 
 /// A plan that may be claimed and carried out, or taken back.
@@ -156,8 +156,12 @@ pub enum Refusal {
     PolicyMode { policy: String, mode: PolicyMode },
     #[error("ResponsePolicy {policy} does not allow {action}")]
     ActionNotAllowed { policy: String, action: ActionType },
-    #[error("ResponsePolicy {policy} may not approve this: {why}")]
-    PolicyApproval { policy: String, why: &'static str },
+    #[error("ResponsePolicy {policy} does not approve this (any more): {why}")]
+    PolicyApproval { policy: String, why: String },
+    #[error("ResponsePolicy {policy} is not what it was when it approved: it was generation {then}, and is {now}")]
+    PolicyChanged { policy: String, then: String, now: String },
+    #[error("ResponsePolicy {policy} gives a plan {seconds} s, and the approval is older")]
+    PolicyTtl { policy: String, seconds: i64 },
     #[error("the plan was claimed already by pod {0}: it is carried out once")]
     Claimed(String),
     #[error("the plan was not carried out, so it cannot be taken back")]
@@ -185,12 +189,23 @@ pub fn verify(input: &VerifyInput<'_>) -> Result<VerifiedPlan, Refusal> {
     decision(input)?;
     let incident = incident(input)?;
     let actions = actions(approval, input.guards.operator_namespace.as_deref())?;
-    policy(input, incident, &actions)?;
+    let effective = policy(input, incident, &actions)?;
+    lifetime(input, &effective)?;
     claims(input, &actions)?;
     Ok(VerifiedPlan {
         approver: approval.spec.approver.clone().unwrap_or_default(),
         actions,
     })
+}
+
+/// Whether a plan that this pod has claimed may go on with its next action: everything that people and policies can still change is
+/// read and decided anew.
+pub fn may_go_on(input: &VerifyInput<'_>) -> Result<(), Refusal> {
+    identity(input)?;
+    let incident = incident(input)?;
+    let actions = actions(input.approval, input.guards.operator_namespace.as_deref())?;
+    policy(input, incident, &actions)?;
+    Ok(())
 }
 
 fn refuse_if(wrong: bool, refusal: impl FnOnce() -> Refusal) -> Result<(), Refusal> {
@@ -342,7 +357,7 @@ fn actions(approval: &RemediationApproval, operator_namespace: Option<&str>) -> 
     Ok(actions)
 }
 
-fn policy(input: &VerifyInput<'_>, incident: &Incident, actions: &[(String, Action)]) -> Result<(), Refusal> {
+fn policy(input: &VerifyInput<'_>, incident: &Incident, actions: &[(String, Action)]) -> Result<Effective, Refusal> {
     let spec = &input.approval.spec;
     let effective = policy::effective(input.policies, input.namespace_labels);
     refuse_if(effective.suspended, || Refusal::Suspended(effective.name.clone()))?;
@@ -368,68 +383,65 @@ fn policy(input: &VerifyInput<'_>, incident: &Incident, actions: &[(String, Acti
             needed,
         }
     })?;
-    match spec
+    // What a policy approved was judged before its claim; the way back was approved with it, and is not kept from it by the clock.
+    if input.purpose == Purpose::Remediate && history::is_by_policy(input.approval) {
+        by_policy(input, incident, &effective)?;
+    }
+    Ok(effective)
+}
+
+/// A shorter life that a policy gives plans now holds for those that are older, too.
+fn lifetime(input: &VerifyInput<'_>, effective: &Effective) -> Result<(), Refusal> {
+    let made = input.approval.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let ttl = SignedDuration::from_secs(effective.approval_ttl_seconds);
+    let lives = made
+        .and_then(|made| made.checked_add(ttl).ok())
+        .is_some_and(|end| input.now <= end);
+    refuse_if(input.purpose == Purpose::Remediate && !lives, || Refusal::PolicyTtl {
+        policy: effective.name.clone(),
+        seconds: effective.approval_ttl_seconds,
+    })
+}
+
+/// What a policy decided is decided again, from the live policy: it must still be the very one, and still approve.
+fn by_policy(input: &VerifyInput<'_>, incident: &Incident, effective: &Effective) -> Result<(), Refusal> {
+    let approval = input.approval;
+    let spec = &approval.spec;
+    let name = spec
         .approver
         .as_deref()
         .and_then(|approver| approver.strip_prefix(POLICY_PREFIX))
-    {
-        Some(name) => by_policy(input, incident, actions, &effective, name),
-        None => Ok(()),
-    }
-}
-
-/// What a policy decided is decided again, from what can be checked here; the confidence is the operator's word.
-fn by_policy(
-    input: &VerifyInput<'_>,
-    incident: &Incident,
-    actions: &[(String, Action)],
-    effective: &Effective,
-    name: &str,
-) -> Result<(), Refusal> {
-    let spec = &input.approval.spec;
-    let no = |why: &'static str| {
-        Err(Refusal::PolicyApproval {
-            policy: name.to_owned(),
-            why,
-        })
+        .unwrap_or_default();
+    let no = |why: String| Refusal::PolicyApproval {
+        policy: name.to_owned(),
+        why,
     };
-    if effective.name != name {
-        return no("another policy holds in this namespace");
-    }
-    let Some(auto) = &effective.auto_approve else {
-        return no("it approves nothing by itself");
+    let recorded = spec.policy.as_ref().filter(|policy| policy.name == name);
+    let recorded = recorded.ok_or_else(|| no("the approval does not say which policy approved it".to_owned()))?;
+    refuse_if(effective.name != name, || {
+        no(format!("{} holds in this namespace", effective.name))
+    })?;
+    let uid = approval.uid();
+    let claim = approval.status.as_ref().and_then(|status| status.claim.as_ref());
+    let proposal = Proposal {
+        incident,
+        actions: &spec.actions,
+        risk: spec.risk,
+        required_approvals: spec.required_approvals,
+        made: approval.metadata.creation_timestamp.as_ref().map(|time| time.0),
+        own: Own {
+            approval: uid.as_deref(),
+            claimed: claim.and_then(|claim| claim.at.as_ref()).map(|at| at.0),
+        },
     };
-    if incident.spec.approval_mode != ApprovalMode::Policy {
-        return no("the incident asks for a person's approval");
-    }
-    if spec.required_approvals != 1 {
-        return no("two people must approve");
-    }
-    if spec.risk > auto.max_risk {
-        return no("the risk is higher than it may take");
-    }
-    if actions
-        .iter()
-        .any(|(_, action)| !auto.action_types.contains(&action.action_type()))
-    {
-        return no("an action is not among those it may approve");
-    }
-    if let Some(least) = auto.min_confidence.as_deref().map(str::parse::<f64>) {
-        let has = incident
-            .status
-            .as_ref()
-            .and_then(|status| status.root_cause.as_ref())
-            .and_then(|cause| cause.confidence.parse::<f64>().ok());
-        if !matches!((least, has), (Ok(least), Some(has)) if has >= least) {
-            return no("the root cause is not certain enough");
-        }
-    }
-    if let Some(most) = auto.max_per_hour
-        && input.claimed_last_hour.is_none_or(|claimed| claimed >= most)
-    {
-        return no("its limit for this hour is reached, or cannot be counted");
-    }
-    Ok(())
+    let live = auto::judge(effective, &proposal, input.history, input.now)
+        .map_err(|objection| no(format!("{}: {objection}", objection.reason())))?;
+    let show = |policy: &crate::api::PolicyRef| format!("{} ({}, {})", policy.generation, policy.uid, policy.digest);
+    refuse_if(live != *recorded, || Refusal::PolicyChanged {
+        policy: name.to_owned(),
+        then: show(recorded),
+        now: show(&live),
+    })
 }
 
 fn claims(input: &VerifyInput<'_>, actions: &[(String, Action)]) -> Result<(), Refusal> {

@@ -49,6 +49,9 @@ pub struct Diagnosis {
     pub checked: Vec<String>,
     /// What to look at or do next, with commands.
     pub next_steps: Vec<String>,
+    /// What speaks against it, so that only a person may go on from here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub concerns: Vec<String>,
 }
 
 /// The case, as analyzers see it.
@@ -115,6 +118,7 @@ pub fn diagnose(case: &CaseFile) -> Diagnosis {
         root_cause,
         checked,
         next_steps,
+        concerns: Vec::new(),
     }
 }
 

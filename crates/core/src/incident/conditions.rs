@@ -25,6 +25,8 @@ pub struct Facts {
     pub audit_fault: Option<(String, String)>,
     /// What keeps the incident from going on.
     pub stalled: Option<(Reason, String)>,
+    /// Why no policy approves the plan that waits, where the incident asks for that.
+    pub not_by_policy: Option<String>,
 }
 
 /// Sets all conditions anew. A transition time changes only when its status does.
@@ -110,7 +112,7 @@ fn wanted(s: &IncidentStatus, facts: &Facts) -> Vec<Wanted> {
             ),
             None => open(types::PLANNED),
         },
-        approved(s).unwrap_or_else(|| open(types::APPROVED)),
+        approved(s, facts).unwrap_or_else(|| open(types::APPROVED)),
         executed(s).unwrap_or_else(|| open(types::EXECUTED)),
         match &s.verification {
             Some(v) if v.passed => is(
@@ -294,7 +296,7 @@ fn diagnosed(s: &IncidentStatus) -> Option<Wanted> {
     }
 }
 
-fn approved(s: &IncidentStatus) -> Option<Wanted> {
+fn approved(s: &IncidentStatus, facts: &Facts) -> Option<Wanted> {
     let name = s.approval_ref.as_ref().map(|r| r.name.clone()).unwrap_or_default();
     Some(match s.approval_state? {
         ApprovalState::Approved | ApprovalState::Consumed => is(types::APPROVED, TRUE, Reason::ApprovalGranted, name),
@@ -310,7 +312,12 @@ fn approved(s: &IncidentStatus) -> Option<Wanted> {
             types::APPROVED,
             UNKNOWN,
             Reason::AwaitingDecision,
-            format!("RemediationApproval {name} waits for a decision"),
+            match &facts.not_by_policy {
+                Some(why) => {
+                    format!("RemediationApproval {name} waits for a person's decision; no policy approves it: {why}")
+                }
+                None => format!("RemediationApproval {name} waits for a decision"),
+            },
         ),
     })
 }

@@ -9,11 +9,13 @@ use super::deadlines::{
     self, AWAIT_RESOLVED, DELETION_HOLD, EVIDENCE_ATTEMPTS, MAX_RECHECK_BLOCK, OUTBOX_LIMIT, RECHECK_BLOCK, SETTLE,
     VERIFICATION_PAUSE,
 };
-use super::observation::{ApprovalFacts, JobFacts, Observation};
+use super::observation::{ApprovalFacts, JobFacts, Observation, PolicyVerdict};
 use super::reason::Reason;
 use crate::api::policy::PolicyMode;
 use crate::api::status::{AgentState, ExecutionState, JobPurpose, JobRef, JobState, Verdict};
-use crate::api::{ActionType, Decision as PersonsDecision, Outcome, Phase, PlannedAction, Role};
+use crate::api::{
+    ActionType, ApprovalState, Decision as PersonsDecision, Outcome, Phase, PlannedAction, PolicyRef, Role,
+};
 use crate::intake::gate::{Block, Gate};
 
 /// What to do next.
@@ -78,6 +80,8 @@ pub enum Step {
     Plan,
     /// The Commander reviews it, and an approval is asked for.
     Review,
+    /// Record that the policy approves the plan. None: it has, and only the record of it is missing.
+    ApproveByPolicy(Option<PolicyRef>),
     /// A person asked for another plan.
     Revise,
     /// Make the executor's Job.
@@ -328,7 +332,17 @@ fn note_failure(job: &JobRef, reason: Reason, message: &str) -> Decision {
     })
 }
 
+fn tied(o: &Observation<'_>) -> String {
+    format!(
+        "ResponsePolicies {} claim this namespace with the same priority, so that nothing is executed: give one of them a higher one",
+        o.policy.tied.join(", ")
+    )
+}
+
 fn planning(o: &Observation<'_>) -> Decision {
+    if o.policy.mode == PolicyMode::Observe && !o.policy.tied.is_empty() {
+        return finish(Outcome::Escalated, Reason::PoliciesTied, tied(o));
+    }
     if o.policy.mode == PolicyMode::Observe {
         return finish(
             Outcome::Escalated,
@@ -359,6 +373,7 @@ fn reviewing(o: &Observation<'_>) -> Decision {
             Reason::ReviewRejected,
             format!("the Commander rejected the plan: {}", review.reasons.join("; ")),
         ),
+        Some(_) if !o.policy.tied.is_empty() => finish(Outcome::Escalated, Reason::PoliciesTied, tied(o)),
         Some(_) if o.policy.mode == PolicyMode::Suggest => finish(
             Outcome::Escalated,
             Reason::PolicySuggestOnly,
@@ -380,6 +395,7 @@ fn awaiting_approval(o: &Observation<'_>) -> Decision {
     let ApprovalFacts::Found {
         decision,
         complete,
+        by_policy,
         approver,
         reason,
         expires_at,
@@ -412,6 +428,17 @@ fn awaiting_approval(o: &Observation<'_>) -> Decision {
             "nobody approved the plan in time",
         );
     }
+    let may_start = o.guard_intact && !o.policy.suspended && o.policy.tied.is_empty();
+    if let PolicyVerdict::Approves(policy) = &o.by_policy
+        && *decision == PersonsDecision::Pending
+        && may_start
+    {
+        return Decision::Perform(Step::ApproveByPolicy(Some(policy.clone())));
+    }
+    // Cut off between the decision and its record.
+    if *by_policy && *complete && claim.is_none() && o.status.approval_state == Some(ApprovalState::Pending) {
+        return Decision::Perform(Step::ApproveByPolicy(None));
+    }
     if !*complete {
         return Decision::Wait {
             reason: Reason::AwaitingDecision,
@@ -423,6 +450,9 @@ fn awaiting_approval(o: &Observation<'_>) -> Decision {
     }
     if o.policy.suspended {
         return wait(Reason::PolicySuspended, 5);
+    }
+    if !o.policy.tied.is_empty() {
+        return wait(Reason::PoliciesTied, 5);
     }
     if o.policy.require_audit && !o.approval_stored {
         return wait(Reason::AwaitingAudit, 2);

@@ -8,7 +8,7 @@ use super::reason::Reason;
 use crate::api::incident::IncidentSpec;
 use crate::api::policy::PolicyMode;
 use crate::api::status::IncidentStatus;
-use crate::api::{Claim, Decision};
+use crate::api::{Claim, Decision, PolicyRef};
 use crate::intake::gate::Gate;
 
 /// One look at an incident and at what belongs to it.
@@ -33,6 +33,8 @@ pub struct Observation<'a> {
     pub jobs: BTreeMap<String, JobFacts>,
     /// The approval of the present plan.
     pub approval: ApprovalFacts,
+    /// Whether the policy approves that plan by itself. Looked at while the plan waits for a decision.
+    pub by_policy: PolicyVerdict,
     /// Whether that approval, as decided, is stored outside the cluster.
     pub approval_stored: bool,
     /// Whether another incident may begin now.
@@ -52,8 +54,22 @@ pub struct PolicyFacts {
     pub mode: PolicyMode,
     /// The kill switch.
     pub suspended: bool,
+    /// Names of policies that claim the namespace with the same priority.
+    pub tied: Vec<String>,
     /// Whether execution waits for the stored approval.
     pub require_audit: bool,
+}
+
+/// Whether the policy approves the plan that waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PolicyVerdict {
+    /// Nobody asked it to: the incident wants a person, or nothing waits.
+    #[default]
+    NotAsked,
+    /// This policy does, exactly as it is.
+    Approves(PolicyRef),
+    /// It does not, for this reason.
+    Refuses(String),
 }
 
 /// What is seen of a Job.
@@ -87,6 +103,8 @@ pub enum ApprovalFacts {
         decision: Decision,
         /// Whether all required people have.
         complete: bool,
+        /// Whether that was a policy, and no person.
+        by_policy: bool,
         /// Who.
         approver: Option<String>,
         /// Why.

@@ -157,12 +157,17 @@ pub fn gate<'a>(me: &Incident, others: impl Iterator<Item = &'a Incident>, limit
         .map_or(Gate::Open, Gate::Held)
 }
 
+/// Whether one more may be active: in the cluster, and in its namespace where a policy bounds that. Each: how many are, and how many may.
+pub fn has_room(cluster: (usize, usize), namespace: (usize, Option<usize>)) -> bool {
+    cluster.0 < cluster.1 && namespace.1.is_none_or(|most| namespace.0 < most)
+}
+
 fn held(hold: Hold, until: Option<Timestamp>, by: Option<String>) -> Gate {
     Gate::Held(Block { hold, until, by })
 }
 
 /// Whether nobody asked for this incident.
-fn came_by_itself(incident: &Incident) -> bool {
+pub fn came_by_itself(incident: &Incident) -> bool {
     incident.spec.alert.as_ref().is_some_and(|alert| match alert.source {
         AlertSource::Alertmanager | AlertSource::Pagerduty => true,
         AlertSource::Manual | AlertSource::Api => false,

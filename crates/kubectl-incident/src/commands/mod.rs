@@ -8,6 +8,7 @@ pub mod explain;
 pub mod investigate;
 pub mod list;
 pub mod policy;
+pub mod rehearse;
 pub mod report;
 pub mod run;
 pub mod show;

@@ -1,7 +1,7 @@
 //! `kubectl incident policy`: which ResponsePolicy holds in a namespace, and what it allows.
 
 use firewatch_core::api::ResponsePolicy;
-use firewatch_core::approval::policy::{effective, unsupported};
+use firewatch_core::approval::policy::{effective, faults};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::ListParams;
@@ -17,6 +17,9 @@ use crate::render::style::Palette;
 
 /// Tells.
 pub async fn run(cluster: &Cluster, args: &PolicyArgs) -> Result<u8> {
+    if args.dry_run {
+        return super::rehearse::run(cluster, args).await;
+    }
     let name = &cluster.namespace;
     let namespace = Api::<Namespace>::all(cluster.client.clone())
         .get(name)
@@ -28,10 +31,10 @@ pub async fn run(cluster: &Cluster, args: &PolicyArgs) -> Result<u8> {
         .map_err(|error| Error::from_kube("list response policies", &error))?
         .items;
     let holds = effective(&policies, namespace.labels());
-    let not_acted_on = policies
+    let cannot = policies
         .iter()
         .find(|policy| policy.name_any() == holds.name)
-        .map(|policy| unsupported(&policy.spec))
+        .map(|policy| faults(&policy.spec))
         .unwrap_or_default();
     // Who may not read bindings gets the rest.
     let opted_in = Api::<RoleBinding>::namespaced(cluster.client.clone(), name)
@@ -39,7 +42,7 @@ pub async fn run(cluster: &Cluster, args: &PolicyArgs) -> Result<u8> {
         .await
         .map(|binding| binding.is_some())
         .ok();
-    let told = Told::of(name, &holds, &not_acted_on, opted_in);
+    let told = Told::of(name, &holds, cannot, opted_in);
     print(&if args.output.is_some() {
         serialised(&told, false)?
     } else {

@@ -32,13 +32,15 @@ pub struct Told {
     pub approval_ttl_seconds: i64,
     /// Whether an execution waits until its approval is stored.
     pub require_audit: bool,
-    /// Fields that are set and that this version does not act on.
-    pub not_acted_on: Vec<String>,
+    /// What the policy may approve by itself, where the incident asks for that; empty: nothing.
+    pub approves: String,
+    /// What of the policy cannot be obeyed.
+    pub faults: Vec<String>,
 }
 
 impl Told {
     /// Of what holds.
-    pub fn of(namespace: &str, holds: &Effective, not_acted_on: &[&str], opted_in: Option<bool>) -> Self {
+    pub fn of(namespace: &str, holds: &Effective, faults: Vec<String>, opted_in: Option<bool>) -> Self {
         Self {
             namespace: namespace.to_owned(),
             policy: holds.name.clone(),
@@ -50,7 +52,8 @@ impl Told {
             required_approvals: [Risk::Low, Risk::Medium, Risk::High].map(|risk| holds.required_approvals(risk)),
             approval_ttl_seconds: holds.approval_ttl_seconds,
             require_audit: holds.require_audit,
-            not_acted_on: not_acted_on.iter().map(|field| (*field).to_owned()).collect(),
+            approves: approves(holds),
+            faults,
         }
     }
 
@@ -74,6 +77,35 @@ impl Told {
             "an approved plan is carried out".to_owned()
         }
     }
+}
+
+/// What a policy may approve, in words.
+fn approves(holds: &Effective) -> String {
+    let Some(auto) = &holds.auto_approve else {
+        return String::new();
+    };
+    let types: Vec<&str> = auto.action_types.iter().map(AsRef::as_ref).collect();
+    let mut words = vec![format!("{} up to risk {}", types.join(", "), auto.max_risk)];
+    words.extend(
+        auto.min_confidence
+            .iter()
+            .map(|least| format!("confidence at least {least}")),
+    );
+    words.extend(auto.max_per_hour.map(|most| format!("{most} an hour")));
+    words.extend(auto.windows.iter().map(|window| {
+        let days: Vec<&str> = window.days.iter().map(AsRef::as_ref).collect();
+        let zone = window.time_zone.as_deref().unwrap_or("UTC");
+        let days = if days.is_empty() {
+            "daily".to_owned()
+        } else {
+            days.join(", ")
+        };
+        format!("{days} {} to {} {zone}", window.from, window.to)
+    }));
+    if auto.only_verified_before {
+        words.push("only what helped before".to_owned());
+    }
+    format!("{}; where the incident says approvalMode: Policy", words.join("; "))
 }
 
 /// For a terminal.
@@ -115,15 +147,17 @@ pub fn screen(told: &Told, columns: usize, palette: Palette) -> String {
             "an execution does not wait for the record (requireAudit: false)"
         },
     );
-    if !told.not_acted_on.is_empty() {
-        page.text(
-            4,
-            "Not yet",
-            &format!(
-                "{}: set, and this version does not act on it",
-                told.not_acted_on.join(", ")
-            ),
-        );
+    page.text(
+        4,
+        "By itself",
+        if told.approves.is_empty() {
+            "the policy approves nothing: people do (autoApprove is not set)"
+        } else {
+            &told.approves
+        },
+    );
+    for fault in &told.faults {
+        page.text(4, "Wrong", fault);
     }
     page.lines.join("\n") + "\n"
 }
@@ -139,7 +173,7 @@ mod tests {
     use super::*;
 
     fn shown(policies: &[ResponsePolicy], opted_in: Option<bool>) -> String {
-        let told = Told::of("shop", &effective(policies, &BTreeMap::new()), &[], opted_in);
+        let told = Told::of("shop", &effective(policies, &BTreeMap::new()), Vec::new(), opted_in);
         screen(&told, 100, Palette::plain())
     }
 
@@ -156,6 +190,25 @@ mod tests {
             "built-in (no ResponsePolicy",
             "an approved plan is carried out",
             "low risk 1, medium 1, high 2; void after 15m",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_policy_approves_by_itself_is_said_with_its_limits() {
+        assert!(shown(&[], None).contains("people do"));
+        let auto = serde_json::json!({"maxRisk": "low", "actionTypes": ["Scale"], "minConfidence": "0.9", "maxPerHour": 2,
+            "onlyVerifiedBefore": true, "windows": [{"days": ["Monday"], "from": "09:00", "to": "17:00", "timeZone": "Europe/Berlin"}]});
+        let auto = policy("p", |spec| spec.auto_approve = serde_json::from_value(auto).unwrap());
+        let text: String = shown(&[auto], None).split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in [
+            "Scale up to risk low",
+            "0.9",
+            "2 an hour",
+            "Monday 09:00 to 17:00 Europe/Berlin",
+            "only what helped",
+            "approvalMode: Policy",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }

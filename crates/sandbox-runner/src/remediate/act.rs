@@ -16,8 +16,8 @@ use kube::core::ApiResource;
 use kube::{Api, Client};
 use serde_json::Value;
 
-use super::Fault;
 use super::read::{World, unreadable};
+use super::{Fault, Order};
 use crate::command::{Limits, Ran, run};
 use crate::kubeconfig::{self, ApiServer};
 use crate::report::Report;
@@ -126,7 +126,7 @@ async fn revision(client: &Client, namespace: &str, uid: &str) -> Result<Option<
 pub async fn carry_out(
     client: &Client,
     server: &ApiServer,
-    purpose: Purpose,
+    order: &Order<'_>,
     world: &World,
     steps: &[Step],
     report: &mut Report,
@@ -143,8 +143,11 @@ pub async fn carry_out(
     }
     for step in steps {
         // A rollback that was begun is brought to its end: half of one helps nobody.
-        let stop = match purpose {
-            Purpose::Remediate => world.stop(client).await.unwrap_or_else(|error| Some(error.to_string())),
+        let stop = match order.purpose {
+            Purpose::Remediate => order
+                .stop(client, world)
+                .await
+                .unwrap_or_else(|error| Some(error.to_string())),
             Purpose::Rollback => None,
         };
         if let Some(why) = stop {

@@ -11,10 +11,11 @@ mod read;
 
 use std::process::ExitCode;
 
-use firewatch_core::approval::guard::{Installation, compare};
-use firewatch_core::approval::verify::{Purpose, Refusal, VerifiedPlan, VerifyInput, verify};
+use firewatch_core::approval::guard::{GuardState, Installation, compare};
+use firewatch_core::approval::verify::{Purpose, Refusal, VerifyInput, may_go_on, verify};
 use firewatch_core::sandbox::request::POD_BYTES_MAX;
 use k8s_openapi::jiff::Timestamp;
+use kube::Client;
 
 use crate::kubeconfig::ApiServer;
 use crate::report::{Report, fault};
@@ -129,39 +130,58 @@ async fn work(purpose: Purpose, namespace: &str, name: &str, uid: &str) -> Resul
     let me = claim::whoami(&client).await?;
     let world = World::read(&client, namespace, name).await?;
     let installed = read::guards(&client).await?;
-    let plan = verified(purpose, uid, &me, &world, &installed)?;
-    // The ground is looked at before anything is claimed: a plan that cannot be done costs no claim.
-    let steps = act::prepare(&client, purpose, &plan).await?;
-    let nonce = claim::take(&client::connect(&server, false)?, purpose, &world.approval, &me).await?;
-    let mut report = Report::new(nonce, POD_BYTES_MAX);
-    let done = act::carry_out(&client, &server, purpose, &world, &steps, &mut report).await?;
-    report.finish()?;
-    Ok(done)
-}
-
-fn verified(
-    purpose: Purpose,
-    uid: &str,
-    me: &claim::Me,
-    world: &World,
-    installed: &firewatch_core::approval::guard::Installed,
-) -> Result<VerifiedPlan, Fault> {
     let guards = compare(
-        installed,
+        &installed,
         &Installation {
             sandbox_namespace: Some(me.namespace.clone()),
             ..Installation::default()
         },
     );
-    Ok(verify(&VerifyInput {
+    let order = Order {
         purpose,
         uid,
-        approval: &world.approval,
-        incident: world.incident.as_ref(),
-        policies: &world.policies,
-        namespace_labels: &world.namespace_labels,
         guards: &guards,
-        now: Timestamp::now(),
-        claimed_last_hour: world.claimed_last_hour,
-    })?)
+    };
+    let plan = verify(&order.about(&world))?;
+    // The ground is looked at before anything is claimed: a plan that cannot be done costs no claim.
+    let steps = act::prepare(&client, purpose, &plan).await?;
+    let nonce = claim::take(&client::connect(&server, false)?, purpose, &world.approval, &me).await?;
+    let mut report = Report::new(nonce, POD_BYTES_MAX);
+    let done = act::carry_out(&client, &server, &order, &world, &steps, &mut report).await?;
+    report.finish()?;
+    Ok(done)
+}
+
+/// What the pod was told, and what does not change while it works.
+struct Order<'a> {
+    purpose: Purpose,
+    uid: &'a str,
+    guards: &'a GuardState,
+}
+
+impl Order<'_> {
+    /// All that is looked at, and the time.
+    fn about<'a>(&'a self, world: &'a World) -> VerifyInput<'a> {
+        VerifyInput {
+            purpose: self.purpose,
+            uid: self.uid,
+            approval: &world.approval,
+            incident: world.incident.as_ref(),
+            policies: &world.policies,
+            namespace_labels: &world.namespace_labels,
+            guards: self.guards,
+            now: Timestamp::now(),
+            history: world.history.as_ref(),
+        }
+    }
+
+    /// Why to stop before the next action: everything is read and decided anew, but for what the claim has settled.
+    async fn stop(&self, client: &Client, world: &World) -> Result<Option<String>, Fault> {
+        let namespace = world.approval.metadata.namespace.clone().unwrap_or_default();
+        let name = world.approval.metadata.name.clone().unwrap_or_default();
+        let fresh = World::read(client, &namespace, &name).await?;
+        Ok(may_go_on(&self.about(&fresh))
+            .err()
+            .map(|refusal| format!("{}: {refusal}", refusal.reason())))
+    }
 }

@@ -6,11 +6,10 @@ use std::fmt::Debug;
 
 use firewatch_core::api::{Incident, RemediationApproval, ResponsePolicy};
 use firewatch_core::approval::guard::{CRDS, Installed, POLICIES};
-use firewatch_core::approval::policy;
+use firewatch_core::approval::history::{self, History};
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -27,8 +26,8 @@ pub struct World {
     pub policies: Vec<ResponsePolicy>,
     /// Labels of its namespace.
     pub namespace_labels: BTreeMap<String, String>,
-    /// How many approvals of this namespace were claimed in the last hour; only counted where a policy decided.
-    pub claimed_last_hour: Option<i32>,
+    /// What was repaired in this namespace before; only read where a policy decided.
+    pub history: Option<History>,
 }
 
 pub(super) fn unreadable(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Fault {
@@ -50,13 +49,8 @@ impl World {
             .ok_or_else(|| Fault::ApprovalMissing(format!("{namespace}/{name}")))?;
         let (incident, policies, namespace_labels) =
             around(client, namespace, &approval.spec.incident_ref.name).await?;
-        let by_policy = approval
-            .spec
-            .approver
-            .as_deref()
-            .is_some_and(|approver| approver.starts_with("responsepolicy:"));
-        let claimed_last_hour = if by_policy {
-            Some(claims(&approvals).await?)
+        let history = if history::is_by_policy(&approval) {
+            Some(past(client, namespace).await?)
         } else {
             None
         };
@@ -65,33 +59,8 @@ impl World {
             incident,
             policies,
             namespace_labels,
-            claimed_last_hour,
+            history,
         })
-    }
-
-    /// Why to stop before the next action: somebody cancelled, deleted or suspended.
-    pub async fn stop(&self, client: &Client) -> Result<Option<String>, Fault> {
-        let namespace = self.approval.metadata.namespace.clone().unwrap_or_default();
-        let reference = &self.approval.spec.incident_ref;
-        let (incident, policies, labels) = around(client, &namespace, &reference.name).await?;
-        let gone = incident.as_ref().is_none_or(|incident| {
-            incident.metadata.uid.as_deref() != Some(reference.uid.as_str())
-                || incident.metadata.deletion_timestamp.is_some()
-        });
-        if gone {
-            return Ok(Some("IncidentDeleted: the incident is gone".to_owned()));
-        }
-        if incident.is_some_and(|incident| incident.spec.cancelled) {
-            return Ok(Some("Cancelled: the incident was cancelled".to_owned()));
-        }
-        let effective = policy::effective(&policies, &labels);
-        if effective.suspended {
-            return Ok(Some(format!(
-                "Suspended: ResponsePolicy {} is suspended",
-                effective.name
-            )));
-        }
-        Ok(None)
     }
 }
 
@@ -111,21 +80,18 @@ async fn around(client: &Client, namespace: &str, incident: &str) -> Result<Arou
     Ok((incident, policies, found.metadata.labels.unwrap_or_default()))
 }
 
-async fn claims(approvals: &Api<RemediationApproval>) -> Result<i32, Fault> {
-    let since = Timestamp::now()
-        .checked_sub(SignedDuration::from_hours(1))
-        .unwrap_or(Timestamp::UNIX_EPOCH);
-    let all = approvals
+async fn past(client: &Client, namespace: &str) -> Result<History, Fault> {
+    let approvals: Api<RemediationApproval> = Api::namespaced(client.clone(), namespace);
+    let approvals = approvals
         .list(&ListParams::default())
         .await
         .map_err(unreadable("the approvals of the namespace"))?;
-    let recent = all
-        .items
-        .iter()
-        .filter_map(|approval| approval.status.as_ref()?.claim.as_ref()?.at.as_ref())
-        .filter(|at| at.0 >= since)
-        .count();
-    Ok(i32::try_from(recent).unwrap_or(i32::MAX))
+    let incidents: Api<Incident> = Api::namespaced(client.clone(), namespace);
+    let incidents = incidents
+        .list(&ListParams::default())
+        .await
+        .map_err(unreadable("the incidents of the namespace"))?;
+    Ok(History::of(&approvals.items, &incidents.items))
 }
 
 /// The guards, as installed.

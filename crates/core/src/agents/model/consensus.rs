@@ -100,8 +100,12 @@ pub fn apply(diagnosis: &mut Diagnosis, reports: &[AgentReport]) {
         if let Some(fault) = &opinion.fault {
             notes.push(format!("{role} went on by rules alone: {fault}"));
         }
-        notes.extend(opinion.suspicious.iter().cloned());
-        notes.extend(opinion.refused.iter().map(|words| format!("{role}: {words}")));
+        let doubts = opinion.suspicious.iter().cloned();
+        let doubts = doubts.chain(opinion.refused.iter().map(|words| format!("{role}: {words}")));
+        for doubt in doubts {
+            diagnosis.concerns.push(clip(&doubt, 400));
+            notes.push(doubt);
+        }
     }
     let hypotheses: Vec<(Role, &Claim)> = opinions
         .iter()
@@ -117,6 +121,7 @@ pub fn apply(diagnosis: &mut Diagnosis, reports: &[AgentReport]) {
                         claim.text,
                         claim.evidence.join(", ")
                     );
+                    diagnosis.concerns.push(clip(&text, 600));
                     root.alternatives.push(clip(&text, 600));
                 }
             }
@@ -145,13 +150,15 @@ fn lower(diagnosis: &mut Diagnosis, opinions: &[(Role, &Opinion)], notes: &mut V
             {
                 root.finding.confidence = root.finding.confidence.less(REFUTED);
             }
-            notes.push(format!(
+            let against = format!(
                 "{role}'s model speaks against {} of {}: {} ({})",
                 refuted.finding.category,
                 refuted.finding.object,
                 refuted.why,
                 refuted.evidence.join(", ")
-            ));
+            );
+            diagnosis.concerns.push(clip(&against, 400));
+            notes.push(against);
         }
         let elsewhere = |root: &RootCause| {
             opinion.hypothesis.as_ref().is_some_and(|claim| {
