@@ -305,6 +305,7 @@ fn found(cause: Option<Finding>) -> Diagnosis {
         }),
         checked: Vec::new(),
         next_steps: Vec::new(),
+        concerns: Vec::new(),
     }
 }
 
