@@ -15,6 +15,7 @@ mod calls;
 mod changes;
 mod load;
 mod logs;
+mod measured;
 mod space;
 
 use firewatch_core::diagnosis::{Finding, Remedy, Verdict};
