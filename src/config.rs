@@ -46,6 +46,9 @@ pub struct Config {
     /// Webhooks.
     #[command(flatten)]
     pub intake: crate::intake::IntakeConfig,
+    /// Prometheus; none by default.
+    #[command(flatten)]
+    pub prometheus: crate::prometheus::PrometheusArgs,
     /// Models; none by default.
     #[command(flatten)]
     pub model: crate::model::ModelArgs,

@@ -4,6 +4,7 @@
 //! - `incident`: the loop: observe, decide (in the core), perform one step, record it.
 //! - `intake`: webhooks from other machines become incidents.
 //! - `model`: the way to a model; unused unless one is configured.
+//! - `prometheus`: the way to a Prometheus, where one is configured: fixed queries, numbers back.
 //! - `sandbox`: sandbox Jobs and what comes out of them.
 //! - `approval`: the guards' self-check and the policies.
 //! - `selfcheck`: what `helm test` asks of an installation.
@@ -20,6 +21,7 @@ pub mod crds;
 pub mod incident;
 pub mod intake;
 pub mod model;
+pub mod prometheus;
 pub mod run;
 pub mod sandbox;
 pub mod selfcheck;

@@ -28,6 +28,7 @@ use crate::incident::payload::UID_LABEL;
 use crate::incident::reconcile::{self, Backoff};
 use crate::intake;
 use crate::model::{ModelConfig, ModelConfigError, Models};
+use crate::prometheus::{Prometheus, PrometheusConfigError};
 use crate::sandbox::jobs::INCIDENT_ANNOTATION;
 use crate::store;
 use crate::telemetry::http::Shown;
@@ -55,6 +56,9 @@ pub enum RunError {
     /// What was said of models cannot be used.
     #[error("{0}")]
     Model(#[from] ModelConfigError),
+    /// What was said of a Prometheus cannot be used.
+    #[error("{0}")]
+    Prometheus(#[from] PrometheusConfigError),
     /// Someone else leads now.
     #[error("the lease was lost")]
     LeaseLost,
@@ -89,6 +93,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     .await?
     .ok_or(RunError::NoStore)?;
     let models = ModelConfig::from_args(&config.model)?.map(Models::new).transpose()?;
+    let prometheus = Prometheus::from_args(&config.prometheus)?;
     crds_installed(&client).await?;
     // Before the lease: a webhook is taken whoever leads.
     let alerts = Arc::new(intake::store::Store::new(
@@ -129,7 +134,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         })
     };
 
-    let controllers = control(client, config, sink, alerts, models, metrics.clone(), stop.clone());
+    let controllers = control(
+        client,
+        config,
+        sink,
+        alerts,
+        Outside { models, prometheus },
+        metrics.clone(),
+        stop.clone(),
+    );
     controllers.await;
     metrics.leader.set(0);
     // Dropping every receiver releases the lease.
@@ -158,12 +171,18 @@ async fn crds_installed(client: &Client) -> Result<(), RunError> {
     Ok(())
 }
 
+/// What is asked besides the API server, where it is configured.
+struct Outside {
+    models: Option<Models>,
+    prometheus: Option<Prometheus>,
+}
+
 async fn control(
     client: Client,
     config: Config,
     sink: Arc<dyn store::AuditSink>,
     alerts: Arc<intake::store::Store>,
-    models: Option<Models>,
+    outside: Outside,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
@@ -185,7 +204,8 @@ async fn control(
     let ctx = Arc::new(Context {
         client: client.clone(),
         sink,
-        models,
+        models: outside.models,
+        prometheus: outside.prometheus,
         metrics: metrics.clone(),
         recorder: Recorder::new(client.clone(), reporter),
         guard: guard.clone(),

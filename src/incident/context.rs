@@ -13,6 +13,7 @@ use super::payload::Record;
 use crate::approval::guard::GuardWatch;
 use crate::config::Config;
 use crate::model::Models;
+use crate::prometheus::Prometheus;
 use crate::store::AuditSink;
 use crate::telemetry::metrics::Metrics;
 
@@ -26,6 +27,8 @@ pub struct Context {
     pub sink: Arc<dyn AuditSink>,
     /// The way to models, where one is configured.
     pub models: Option<Models>,
+    /// The way to a Prometheus, where one is configured.
+    pub prometheus: Option<Prometheus>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Events.

@@ -27,6 +27,7 @@ networkPolicy:
   apiServer: {cidrs: [10.0.0.1/32], ports: [6443]}
   operator: {enabled: true, metricsFrom: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]}
 rbac: {aggregateViewer: true}
+prometheus: {url: "http://prometheus.monitoring:9090", tokenSecret: prometheus-token, caConfigMap: prometheus-ca}
 "#;
 const NARROW: &str = r"
 database: {url: 'postgres://firewatch:word@db:5432/firewatch', migrateUrl: 'postgres://owner:word@db:5432/firewatch'}

@@ -43,6 +43,10 @@ fn a_wrong_value_is_refused_by_the_name_of_its_field() {
             "/networkPolicy/apiServer/cidrs/0",
         ),
         ("rbac: {aggregateApprover: true}", "aggregateApprover"),
+        (
+            "prometheus: {url: 'http://user:word@prometheus:9090'}",
+            "/prometheus/url",
+        ),
     ] {
         let set = if values.starts_with("audit") {
             values.to_owned()

@@ -188,6 +188,7 @@ impl World {
             client: client.clone(),
             sink: self.sink.clone(),
             models,
+            prometheus: None,
             metrics: self.metrics.clone(),
             recorder: Recorder::new(client.clone(), reporter),
             guard: GuardWatch::new(client, &config),

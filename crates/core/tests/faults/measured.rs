@@ -243,7 +243,7 @@ fn busy(log: &str) -> Space {
             json!({"container": {"resources": {"limits": {"cpu": "500m"}}}}),
         )
         .log("quote", &format!("{}{log}", served(20)));
-    space.top = "quote-p main 180m 90Mi\n".to_owned();
+    space.top.push_str("quote-p main 180m 90Mi\n");
     space
 }
 

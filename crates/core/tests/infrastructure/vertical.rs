@@ -249,7 +249,7 @@ fn the_kind_is_asked_for_only_where_something_shows_it_and_its_absence_is_no_gap
         "store-6d4b9-x7k2p",
         json!({"metadata": {"annotations": {"vpaObservedContainers": "app"}}}),
     );
-    assert_eq!(asked(&written), [command.clone()]);
+    assert_eq!(asked(&written), vec![command.clone()]);
 
     for (output, gaps) in [
         (
