@@ -52,6 +52,9 @@ pub struct Config {
     /// Who is told outside the cluster; nobody by default.
     #[command(flatten)]
     pub notify: crate::notify::NotifyArgs,
+    /// Prometheus; none by default.
+    #[command(flatten)]
+    pub prometheus: crate::prometheus::PrometheusArgs,
     /// Models; none by default.
     #[command(flatten)]
     pub model: crate::model::ModelArgs,

@@ -5,6 +5,7 @@
 //! - `api_server`: the HTTP API: incidents are reported, read, followed and decided about.
 //! - `intake`: webhooks from other machines become incidents.
 //! - `model`: the way to a model; unused unless one is configured.
+//! - `prometheus`: the way to a Prometheus, where one is configured: fixed queries, numbers back.
 //! - `sandbox`: sandbox Jobs and what comes out of them.
 //! - `approval`: the guards' self-check and the policies.
 //! - `selfcheck`: what `helm test` asks of an installation.
@@ -23,6 +24,7 @@ pub mod incident;
 pub mod intake;
 pub mod model;
 pub mod notify;
+pub mod prometheus;
 pub mod run;
 pub mod sandbox;
 pub mod selfcheck;

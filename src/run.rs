@@ -31,6 +31,7 @@ use crate::intake;
 use crate::model::{ModelConfig, ModelConfigError, Models};
 use crate::notify::sender::{Pace, Sender};
 use crate::notify::{Notifier, NotifyError};
+use crate::prometheus::{Prometheus, PrometheusConfigError};
 use crate::sandbox::jobs::INCIDENT_ANNOTATION;
 use crate::store;
 use crate::telemetry::http::Shown;
@@ -58,6 +59,9 @@ pub enum RunError {
     /// What was said of models cannot be used.
     #[error("{0}")]
     Model(#[from] ModelConfigError),
+    /// What was said of a Prometheus cannot be used.
+    #[error("{0}")]
+    Prometheus(#[from] PrometheusConfigError),
     /// Someone else leads now.
     #[error("the lease was lost")]
     LeaseLost,
@@ -108,6 +112,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             Sender::new(sink.clone(), notifier, metrics.clone(), Some(recorder), Pace::default())
         })
         .transpose()?;
+    let prometheus = Prometheus::from_args(&config.prometheus)?;
     crds_installed(&client).await?;
     // Before the lease: a webhook is taken whoever leads.
     let alerts = Arc::new(intake::store::Store::new(
@@ -160,14 +165,17 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         })
     };
 
-    let told = (notifier, sender);
     let controllers = control(
         client,
         config,
         sink,
         alerts,
-        models,
-        told,
+        Outside {
+            models,
+            prometheus,
+            notifier,
+            sender,
+        },
         metrics.clone(),
         stop.clone(),
     );
@@ -202,14 +210,20 @@ async fn crds_installed(client: &Client) -> Result<(), RunError> {
     Ok(())
 }
 
-#[allow(clippy::too_many_arguments, reason = "what `run` has made, handed over once")]
+/// What is asked and told besides the API server, where it is configured.
+struct Outside {
+    models: Option<Models>,
+    prometheus: Option<Prometheus>,
+    notifier: Option<Arc<Notifier>>,
+    sender: Option<Sender>,
+}
+
 async fn control(
     client: Client,
     config: Config,
     sink: Arc<dyn store::AuditSink>,
     alerts: Arc<intake::store::Store>,
-    models: Option<Models>,
-    (notifier, sender): (Option<Arc<Notifier>>, Option<Sender>),
+    outside: Outside,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
@@ -227,10 +241,11 @@ async fn control(
     let ctx = Arc::new(Context {
         client: client.clone(),
         sink,
-        models,
+        models: outside.models,
+        prometheus: outside.prometheus,
         metrics: metrics.clone(),
         recorder: Recorder::new(client.clone(), reporter(&config)),
-        notifier,
+        notifier: outside.notifier,
         guard: guard.clone(),
         policies,
         incidents: controller.store(),
@@ -246,7 +261,7 @@ async fn control(
     let sweep_loop = intake::sweep::sweep(ctx.clone(), alerts, stop.clone());
     let guard_loop = guard.watch(metrics, stop.clone());
     let told = async {
-        if let Some(sender) = &sender {
+        if let Some(sender) = &outside.sender {
             sender.run(stop.clone()).await;
         }
     };

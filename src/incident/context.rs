@@ -14,6 +14,7 @@ use crate::approval::guard::GuardWatch;
 use crate::config::Config;
 use crate::model::Models;
 use crate::notify::Notifier;
+use crate::prometheus::Prometheus;
 use crate::store::AuditSink;
 use crate::telemetry::metrics::Metrics;
 
@@ -29,6 +30,8 @@ pub struct Context {
     pub models: Option<Models>,
     /// Who is told, where anybody is.
     pub notifier: Option<Arc<Notifier>>,
+    /// The way to a Prometheus, where one is configured.
+    pub prometheus: Option<Prometheus>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Events.

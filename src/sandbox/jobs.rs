@@ -65,7 +65,7 @@ impl From<serde_json::Error> for JobError {
 }
 
 /// Where this incident may look: its own namespace, those that opted in, or everywhere for incidents of the operator's namespace.
-async fn tenancy(ctx: &Context, incident: &Incident) -> Result<Tenancy, Error> {
+pub async fn tenancy(ctx: &Context, incident: &Incident) -> Result<Tenancy, Error> {
     let own = incident.namespace().unwrap_or_default();
     if own == ctx.config.namespace {
         return Ok(Tenancy::Cluster);

@@ -32,6 +32,7 @@ notifications:
   secrets: [firewatch-slack]
   channels: [{name: ops, kind: slack-webhook, urlFile: /etc/firewatch/notifications/firewatch-slack/url}]
   routes: [{channels: [ops], minSeverity: high}]
+prometheus: {url: "http://prometheus.monitoring:9090", tokenSecret: prometheus-token, caConfigMap: prometheus-ca}
 "#;
 const NARROW: &str = r"
 database: {url: 'postgres://firewatch:word@db:5432/firewatch', migrateUrl: 'postgres://owner:word@db:5432/firewatch'}

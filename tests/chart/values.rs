@@ -53,6 +53,10 @@ fn a_wrong_value_is_refused_by_the_name_of_its_field() {
             "notifications: {channels: [{name: a, kind: pigeon}]}",
             "/notifications/channels/0/kind",
         ),
+        (
+            "prometheus: {url: 'http://user:word@prometheus:9090'}",
+            "/prometheus/url",
+        ),
     ] {
         let set = if values.starts_with("audit") {
             values.to_owned()

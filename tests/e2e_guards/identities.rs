@@ -282,6 +282,7 @@ fn group_of(resource: Resource) -> &'static str {
         Resource::EndpointSlices => "discovery.k8s.io",
         Resource::Ingresses | Resource::NetworkPolicies | Resource::IngressClasses => "networking.k8s.io",
         Resource::HorizontalPodAutoscalers => "autoscaling",
+        Resource::VerticalPodAutoscalers => "autoscaling.k8s.io",
         Resource::PodDisruptionBudgets => "policy",
         Resource::Roles | Resource::RoleBindings => "rbac.authorization.k8s.io",
         Resource::StorageClasses => "storage.k8s.io",

@@ -189,6 +189,7 @@ impl World {
             sink: self.sink.clone(),
             models,
             notifier: None,
+            prometheus: None,
             metrics: self.metrics.clone(),
             recorder: Recorder::new(client.clone(), reporter),
             guard: GuardWatch::new(client, &config),

@@ -10,6 +10,7 @@ pub mod approval;
 pub mod diagnosis;
 pub mod incident;
 pub mod intake;
+pub mod metrics;
 pub mod notify;
 pub mod remediation;
 pub mod report;

@@ -339,6 +339,16 @@ pub struct InvestigateArgs {
     /// Read what was kept in this directory; no cluster is asked.
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
+    /// Base URL of a Prometheus that measures the cluster, as you reach it (`http://localhost:9090` behind a port-forward): memory,
+    /// processor time, throttling, restarts and requests of the last hour are read, too.
+    #[arg(long, value_name = "URL", conflicts_with = "from")]
+    pub prometheus: Option<String>,
+    /// File that holds a bearer token for it.
+    #[arg(long, value_name = "FILE", requires = "prometheus")]
+    pub prometheus_token_file: Option<PathBuf>,
+    /// PEM file of a certificate authority to trust for it, in place of the usual ones.
+    #[arg(long, value_name = "FILE", requires = "prometheus")]
+    pub prometheus_ca_file: Option<PathBuf>,
     /// Longest time for one answer of the API server.
     #[arg(long, value_parser = duration, default_value = "15s", value_name = "TIME")]
     pub request_timeout: Duration,

@@ -11,6 +11,7 @@ pub mod error;
 pub mod exit;
 pub mod html;
 pub mod kubectl;
+pub mod prometheus;
 pub mod recheck;
 pub mod recordings;
 pub mod render;

@@ -5,11 +5,13 @@ use firewatch_core::api::status::{
     AgentState, AgentStatus, Blocked, Engine, EvidenceRef, JobPurpose, JobRef, JobState,
 };
 use firewatch_core::api::{Incident, IncidentStatus, Phase, Role};
+use firewatch_core::diagnosis::{self, questions};
 use firewatch_core::incident::{Reason, record_limits};
 use firewatch_core::intake::gate::Block;
+use firewatch_core::metrics::outcome::Asked;
 use firewatch_core::report::build::shortened;
-use firewatch_core::sandbox::command::Command;
-use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
+use firewatch_core::sandbox::command::{Command, Resource};
+use firewatch_core::sandbox::evidence::{Evidence, EvidenceState, measured_id};
 use firewatch_core::text::clip;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -307,10 +309,12 @@ pub async fn gather(ctx: &Context, incident: &Incident, job: &JobRef) -> Result<
         return Ok(Ok((found.evidence.clone(), kept)));
     }
     let before = asked_before(ctx, incident, job).await?;
-    let evidence = match outcomes::read_evidence(ctx, job, before).await? {
+    let mut evidence = match outcomes::read_evidence(ctx, job, before).await? {
         Ok(evidence) => evidence,
         Err(fault) => return Ok(Err(fault)),
     };
+    let measured = measure(ctx, incident, job, &evidence).await?;
+    evidence.extend(measured);
     let (kept, payload) = payload::keep(
         ctx,
         &uid,
@@ -322,6 +326,37 @@ pub async fn gather(ctx: &Context, incident: &Incident, job: &JobRef) -> Result<
     )
     .await?;
     Ok(Ok((kept.evidence.clone(), payload)))
+}
+
+/// What a Prometheus measured of the target's pods, where one is configured and this round listed pods: then it is known whose matter.
+async fn measure(
+    ctx: &Context,
+    incident: &Incident,
+    job: &JobRef,
+    evidence: &[Evidence],
+) -> Result<Vec<Evidence>, Error> {
+    let Some(prometheus) = &ctx.prometheus else {
+        return Ok(Vec::new());
+    };
+    let lists_pods = evidence.iter().any(
+        |one| matches!(&one.command, Command::Get { resources, name: None, .. } if resources.contains(&Resource::Pods)),
+    );
+    if job.agent != Role::SreInvestigator || !lists_pods {
+        return Ok(Vec::new());
+    }
+    let mut case = case::empty(incident);
+    for one in evidence {
+        case.add(one);
+    }
+    let commands = questions::metrics(&diagnosis::view(&case).facts);
+    let questions = commands.into_iter().enumerate().map(|(position, command)| Asked {
+        id: measured_id(job.purpose, job.round, position),
+        role: job.agent,
+        command,
+        request: None,
+    });
+    let tenancy = jobs::tenancy(ctx, incident).await?;
+    Ok(prometheus.ask(questions.collect(), &tenancy).await)
 }
 
 /// How many commands the investigation's Jobs before this one were asked for. Their order in the status never changes, so the number is

@@ -8,10 +8,10 @@ use k8s_openapi::jiff::Timestamp;
 use super::{AgentReport, AgentRun, AgentStep, commander, remediation_planner};
 use crate::api::status::{PlanStatus, Review};
 use crate::api::{ObjectName, Role};
-use crate::diagnosis::{CaseFile, Diagnosis, questions};
+use crate::diagnosis::{self, CaseFile, Diagnosis, questions};
 use crate::remediation::plan::PlanningContext;
 use crate::remediation::remedies::{Nodes, Reach};
-use crate::sandbox::command::Command;
+use crate::sandbox::command::{Command, Resource};
 use crate::sandbox::evidence::{Evidence, EvidenceState};
 
 /// One thing to read.
@@ -35,6 +35,8 @@ pub struct Investigation {
     /// Lists of several kinds of which not all was answered: asked again, one kind each.
     again: Vec<(Role, Command)>,
     asked: usize,
+    /// Whether whoever asks can ask a Prometheus.
+    metrics: bool,
 }
 
 /// What an investigation came to.
@@ -62,7 +64,15 @@ impl Investigation {
             reports: Vec::new(),
             again: Vec::new(),
             asked: 0,
+            metrics: false,
         }
+    }
+
+    /// With questions to a Prometheus, when the first look has shown whose pods matter.
+    #[must_use]
+    pub fn with_metrics(mut self) -> Self {
+        self.metrics = true;
+        self
     }
 
     /// One of which all evidence is there already: nothing is asked.
@@ -95,6 +105,13 @@ impl Investigation {
                 }
                 AgentStep::Report(report) => self.reports.push(report),
             }
+        }
+        if self.metrics && !first {
+            let view = diagnosis::view(&self.case);
+            let measured = questions::metrics(&view.facts);
+            // Once: what is not known after the first look is not measured.
+            self.metrics = measured.is_empty() && self.case.complete_list(Resource::Pods).is_none();
+            wanted.extend(measured.into_iter().map(|command| (Role::SreInvestigator, command)));
         }
         if first {
             // It reads the pods' own words, so it begins when the pods are known.
@@ -174,7 +191,7 @@ impl Investigation {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::sandbox::command::{Resource, Scope};
+    use crate::sandbox::command::{Lane, Scope};
 
     fn answer(question: &Question, state: EvidenceState, output: &str) -> Evidence {
         Evidence {
@@ -225,6 +242,44 @@ mod tests {
             assert!(again.contains(&single), "{again:?}");
         }
         assert_eq!(again.len(), 2, "nothing is asked twice: {again:?}");
+    }
+
+    #[test]
+    fn a_prometheus_is_asked_once_about_the_target_and_only_where_there_is_one() {
+        let deployment = r#"{"items":[{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","namespace":"shop"},"spec":{"selector":{},"template":{}}},
+            {"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"other","namespace":"shop"},"spec":{"selector":{},"template":{}}}]}"#;
+        for metrics in [true, false] {
+            let target = ObjectName::namespaced("Deployment", "shop", "web");
+            let mut investigation = Investigation::new("shop", Some(target), Timestamp::UNIX_EPOCH);
+            if metrics {
+                investigation = investigation.with_metrics();
+            }
+            let mut measured = Vec::new();
+            loop {
+                let questions = investigation.questions();
+                if questions.is_empty() {
+                    break;
+                }
+                let of_metrics = questions
+                    .iter()
+                    .filter(|question| question.command.lane() == Lane::Metrics);
+                measured.extend(of_metrics.map(|question| diagnosis::show(&question.command)));
+                let answers = questions.iter().map(|question| {
+                    let output = if lists(question, Resource::Deployments) {
+                        deployment
+                    } else {
+                        r#"{"items":[]}"#
+                    };
+                    answer(question, EvidenceState::Complete, output)
+                });
+                investigation.answer(answers.collect());
+            }
+            assert_eq!(measured.len(), if metrics { 6 } else { 0 }, "{measured:?}");
+            assert!(
+                measured.iter().all(|text| text.contains("deployments/web in shop")),
+                "{measured:?}"
+            );
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub fn wants(case: &CaseFile) -> Vec<Command> {
     }
     let view = diagnosis::view(case);
     let mut next = questions::classes(&view.facts);
+    next.extend(questions::vertical_autoscalers(&view.facts));
     next.extend(questions::other_logs(&view.facts, &view.graph, &view.logs));
     next
 }

@@ -9,9 +9,11 @@ use k8s_openapi::jiff::Timestamp;
 
 pub use super::objects::{Kind, Object, kind_of};
 use super::quantity;
-pub use super::records::{Entry, EventRecord, Gap, LogLine, LogRecord, Usage};
+pub use super::records::{Entry, EventRecord, Gap, LogLine, LogRecord, Measured, Usage};
 use super::{events, items};
 use crate::api::ObjectName;
+use crate::metrics::Metric;
+use crate::metrics::answer::Answer;
 use crate::sandbox::command::{Command, Resource, Scope};
 use crate::sandbox::evidence::{Evidence, EvidenceState};
 
@@ -30,6 +32,7 @@ pub struct CaseFile {
     logs: Vec<LogRecord>,
     usage: Vec<Usage>,
     usage_of: BTreeMap<(String, String, String), Usage>,
+    measured: BTreeMap<(ObjectName, Metric), Measured>,
     gaps: Vec<Gap>,
     asked: BTreeMap<Command, EvidenceState>,
     asked_lists: BTreeSet<(Resource, Scope)>,
@@ -51,6 +54,7 @@ impl CaseFile {
             logs: Vec::new(),
             usage: Vec::new(),
             usage_of: BTreeMap::new(),
+            measured: BTreeMap::new(),
             gaps: Vec::new(),
             asked: BTreeMap::new(),
             asked_lists: BTreeSet::new(),
@@ -84,7 +88,7 @@ impl CaseFile {
         // Nothing is looked at before it was read.
         self.now = self.now.max(evidence.collected_at);
         self.evidence.insert(evidence.id.clone());
-        if evidence.state != EvidenceState::Complete {
+        if evidence.state != EvidenceState::Complete && !is_absent_by_nature(evidence) {
             self.gaps.push(Gap {
                 command: evidence.command.clone(),
                 state: evidence.state,
@@ -102,6 +106,16 @@ impl CaseFile {
                 tail_lines,
             } => self.add_log(evidence, namespace, pod, container, *previous, *tail_lines),
             Command::TopPods { namespace } => self.add_usage(evidence, namespace),
+            Command::Metrics {
+                metric,
+                resource,
+                namespace,
+                name,
+            } => self.add_measured(
+                evidence,
+                *metric,
+                ObjectName::namespaced(kind_of(*resource), namespace, name),
+            ),
             _ => {}
         }
     }
@@ -245,6 +259,22 @@ impl CaseFile {
         self.usage = self.usage_of.values().cloned().collect();
     }
 
+    fn add_measured(&mut self, evidence: &Evidence, metric: Metric, of: ObjectName) {
+        if !matches!(evidence.state, EvidenceState::Complete | EvidenceState::Truncated) {
+            return;
+        }
+        let measured = Measured {
+            series: Answer::read(&evidence.output).series,
+            evidence: evidence.id.clone(),
+        };
+        self.measured.insert((of, metric), measured);
+    }
+
+    /// What was measured of that workload's pods; none: it was not asked, or not answered.
+    pub fn measured(&self, workload: &ObjectName, metric: Metric) -> Option<&Measured> {
+        self.measured.get(&(workload.clone(), metric))
+    }
+
     /// The evidence of a complete list of that kind in the incident's namespace (or of a cluster-scoped kind): only with it may
     /// an object be called missing.
     pub fn complete_list(&self, resource: Resource) -> Option<&str> {
@@ -306,6 +336,18 @@ impl CaseFile {
         self.objects.iter()
     }
 
+    /// Every object of a kind, known or not, by name.
+    pub fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = (&'a ObjectName, &'a Entry)> {
+        let first = ObjectName {
+            kind: kind.to_owned(),
+            namespace: None,
+            name: String::new(),
+        };
+        self.objects
+            .range(first..)
+            .take_while(move |(name, _)| name.kind == kind)
+    }
+
     /// One object of a known kind in the incident's namespace.
     pub fn get<K: Kind>(&self, name: &str) -> Option<&K> {
         let key = ObjectName::namespaced(K::NAME, self.namespace.clone(), name);
@@ -339,4 +381,11 @@ impl CaseFile {
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps
     }
+}
+
+/// Whether what is missing is missing in most clusters: the kind of an add-on that is not installed.
+fn is_absent_by_nature(evidence: &Evidence) -> bool {
+    let unknown = ["doesn't have a resource type", "could not find the requested resource"];
+    matches!(&evidence.command, Command::Get { resources, .. } if resources == &[Resource::VerticalPodAutoscalers])
+        && unknown.iter().any(|words| evidence.output.contains(words))
 }

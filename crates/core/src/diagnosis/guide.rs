@@ -16,6 +16,7 @@ Firewatch names a cause only where evidence shows it, and says `Unexplained` whe
 
 1. Evidence is read in rounds, each asking for what the last one made interesting: the namespace, its events, the nodes; then the logs of
    what is in trouble, the present and the previous run; then the logs of what those name as failing.
+   Where a Prometheus is configured (`docs/prometheus.md`) the last hour of the target's pods is read from it, too.
 2. Each analyzer below looks at all of it and makes claims about single objects. A claim cites its evidence and is a symptom (not ready), a
    mechanism (a call refused) or a fault (a selector that fits nothing).
 3. The object graph (owns, selects, mounts, calls, scales) carries the claims. The cause is the fault that the chain of claims leads to

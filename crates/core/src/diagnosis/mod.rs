@@ -21,6 +21,7 @@ pub mod records;
 pub mod remedy;
 pub mod similar;
 pub mod standing;
+pub mod trend;
 pub mod workload;
 
 use serde::{Deserialize, Serialize};
@@ -327,6 +328,12 @@ pub fn show(command: &Command) -> String {
         }
         Command::TopPods { namespace } => format!("kubectl -n {namespace} top pods --containers"),
         Command::TopNodes => "kubectl top nodes".to_owned(),
+        Command::Metrics {
+            metric,
+            resource,
+            namespace,
+            name,
+        } => format!("prometheus: {metric} of {resource}/{name} in {namespace} over an hour"),
         other => format!("{other:?}"),
     }
 }

@@ -183,5 +183,6 @@ pub fn kind_of(resource: Resource) -> &'static str {
         Resource::StorageClasses => "StorageClass",
         Resource::IngressClasses => "IngressClass",
         Resource::PriorityClasses => "PriorityClass",
+        Resource::VerticalPodAutoscalers => "VerticalPodAutoscaler",
     }
 }

@@ -10,7 +10,9 @@ use k8s_openapi::api::networking::v1::Ingress;
 use super::case_file::CaseFile;
 use super::facts::{Facts, PodFacts, Workload, ended, waiting};
 use super::graph::{Graph, LogIndex};
+use super::workload::annotation;
 use crate::api::ObjectName;
+use crate::metrics::Metric;
 use crate::sandbox::command::{Command, Resource, Scope};
 use crate::sandbox::evidence::EvidenceState;
 
@@ -22,6 +24,8 @@ pub const DEEP_TAIL: u32 = 20_000;
 const DEEP: usize = 2;
 /// Pods of one workload whose logs are read.
 const PODS: usize = 2;
+/// Workloads of which a Prometheus is asked.
+const MEASURED: usize = 2;
 /// Workloads besides the target whose logs are read.
 const OTHERS: usize = 6;
 
@@ -187,6 +191,51 @@ pub fn classes(facts: &Facts<'_>) -> Vec<Command> {
         name: None,
     };
     if named { vec![command] } else { Vec::new() }
+}
+
+/// The autoscalers of requests (VPA), where something shows that the cluster has them: pods whose requests one has written, or evictions
+/// by one. Elsewhere their kind does not exist, and its absence tells nothing.
+pub fn vertical_autoscalers(facts: &Facts<'_>) -> Vec<Command> {
+    let written = facts.workloads.iter().flat_map(|workload| &workload.pods).any(|pod| {
+        let metadata = &pod.pod.metadata;
+        annotation(metadata, "vpaUpdates").is_some() || annotation(metadata, "vpaObservedContainers").is_some()
+    });
+    let evicts = || facts.case.events().iter().any(|event| event.reason == "EvictedByVPA");
+    let command = Command::Get {
+        resources: vec![Resource::VerticalPodAutoscalers],
+        scope: Scope::Namespace(facts.case.namespace().to_owned()),
+        name: None,
+    };
+    if written || evicts() { vec![command] } else { Vec::new() }
+}
+
+/// What a Prometheus is asked, where one is configured: of the target alone (without one: of the first in trouble), every measurement
+/// that an analyzer reads. Nobody else decides what is asked of it.
+pub fn metrics(facts: &Facts<'_>) -> Vec<Command> {
+    let mut commands = Vec::new();
+    let measured = targets(facts).into_iter().filter_map(|workload| {
+        let resource = match workload.name.kind.as_str() {
+            "Deployment" => Resource::Deployments,
+            "StatefulSet" => Resource::StatefulSets,
+            "DaemonSet" => Resource::DaemonSets,
+            "ReplicaSet" => Resource::ReplicaSets,
+            "Pod" => Resource::Pods,
+            _ => return None,
+        };
+        Some((resource, workload))
+    });
+    for (resource, workload) in measured.take(MEASURED) {
+        commands.extend(
+            <Metric as strum::IntoEnumIterator>::iter().map(|metric| Command::Metrics {
+                metric,
+                resource,
+                namespace: workload.namespace().to_owned(),
+                name: workload.name.name.clone(),
+            }),
+        );
+    }
+    commands.retain(|command| !facts.case.has_asked(command));
+    commands
 }
 
 /// What the migration that failed said, where a program misses what it should have made.

@@ -4,6 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::objects::Object;
 use crate::api::ObjectName;
+use crate::metrics::answer::Series;
 use crate::sandbox::command::Command;
 use crate::sandbox::evidence::EvidenceState;
 
@@ -108,6 +109,15 @@ pub struct Usage {
     pub cpu_millis: u64,
     /// Bytes.
     pub memory_bytes: u64,
+    /// Evidence id.
+    pub evidence: String,
+}
+
+/// What a Prometheus measured of a workload's pods.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// By pod and container; empty where it knows nothing of them.
+    pub series: Vec<Series>,
     /// Evidence id.
     pub evidence: String,
 }

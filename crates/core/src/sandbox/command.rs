@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumIter, EnumString};
 
+use crate::metrics::Metric;
+
 /// Kinds that may be read in the observe lane: an explicit list, never `*`; no Secrets.
 #[derive(
     Clone,
@@ -53,6 +55,7 @@ pub enum Resource {
     StorageClasses,
     IngressClasses,
     PriorityClasses,
+    VerticalPodAutoscalers,
 }
 
 /// Where to look.
@@ -140,6 +143,18 @@ pub enum Command {
         /// Evidence ids.
         evidence: Vec<String>,
     },
+    /// Measurements of a workload's pods in the last hour, from a Prometheus where one is configured. No pod runs it: whoever holds
+    /// the address asks.
+    Metrics {
+        /// What is measured.
+        metric: Metric,
+        /// Deployments, StatefulSets, DaemonSets, ReplicaSets or Pods.
+        resource: Resource,
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+    },
 }
 
 /// The image's own scripts (`/usr/local/lib/firewatch/*`).
@@ -196,6 +211,8 @@ pub enum Lane {
     Remediate,
     /// Carry out an approved plan's inverse.
     Rollback,
+    /// Ask a Prometheus: no pod, no Job; the operator itself, with fixed queries alone.
+    Metrics,
 }
 
 /// The lane that a command belongs to.
@@ -211,6 +228,7 @@ impl Command {
             | Self::RolloutHistory { .. }
             | Self::RolloutStatus { .. } => Lane::Observe,
             Self::Grep { .. } | Self::Script { .. } => Lane::Analyze,
+            Self::Metrics { .. } => Lane::Metrics,
         }
     }
 }

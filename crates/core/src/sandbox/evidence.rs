@@ -81,6 +81,16 @@ pub fn id(purpose: JobPurpose, round: i64, before: usize, position: usize) -> St
     }
 }
 
+/// The id of what a Prometheus measured, beside a round's commands: `M1.2`, `VM1.2`, `VRM1.2`.
+pub fn measured_id(purpose: JobPurpose, round: i64, position: usize) -> String {
+    let stage = match purpose {
+        JobPurpose::Verification => "V",
+        JobPurpose::RollbackVerification => "VR",
+        JobPurpose::Evidence | JobPurpose::Execution | JobPurpose::Rollback => "",
+    };
+    format!("{stage}M{round}.{}", position.saturating_add(1))
+}
+
 /// One command's output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -146,12 +156,16 @@ mod tests {
         ] {
             for round in 1..=12 {
                 for position in 0..12 {
-                    let id = id(purpose, round, 7, position);
-                    assert_eq!(Stage::of_id(&id), stage, "{id}");
-                    assert!(seen.insert(id));
+                    for id in [id(purpose, round, 7, position), measured_id(purpose, round, position)] {
+                        assert_eq!(Stage::of_id(&id), stage, "{id}");
+                        assert!(seen.insert(id));
+                    }
                 }
             }
         }
+        let measured = measured_id(JobPurpose::Evidence, 1, 0);
+        assert_eq!(Stage::of_id(&measured), Stage::Investigation);
+        assert!(seen.insert(measured));
         // Two Jobs of the investigation, of 7 and 5 commands.
         for (before, commands) in [(0, 7), (7, 5)] {
             for position in 0..commands {

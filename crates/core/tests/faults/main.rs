@@ -17,6 +17,7 @@ mod changes;
 mod common;
 mod load;
 mod logs;
+mod measured;
 mod space;
 
 use firewatch_core::diagnosis::{Finding, Remedy, Verdict};

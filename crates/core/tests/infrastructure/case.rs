@@ -49,6 +49,12 @@ impl Case {
         self.log_of(pod, "app", text)
     }
 
+    /// What the run before said.
+    pub fn log_before(mut self, pod: &str, text: &str) -> Self {
+        self.logs.push((pod.into(), "app".into(), true, text.into()));
+        self
+    }
+
     pub fn log_of(mut self, pod: &str, container: &str, text: &str) -> Self {
         self.logs.push((pod.into(), container.into(), false, text.into()));
         self
@@ -65,6 +71,17 @@ impl Case {
             "involvedObject": {"kind": kind, "name": name, "namespace": NS}, "type": type_, "reason": reason, "message": message,
             "count": 7, "firstTimestamp": EARLIER, "lastTimestamp": NOW
         }))
+    }
+
+    /// An object that is there already, with these fields too.
+    pub fn change(mut self, kind: &str, name: &str, fields: Value) -> Self {
+        let object = self
+            .objects
+            .iter_mut()
+            .find(|object| object["kind"] == kind && object["metadata"]["name"] == name)
+            .unwrap();
+        merge(object, fields);
+        self
     }
 
     /// Every container that has run has a log; where a test says nothing of it, there is nothing in it.

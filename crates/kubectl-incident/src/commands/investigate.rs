@@ -10,6 +10,7 @@ use firewatch_core::diagnosis::standing::{self, Level, Standing};
 use firewatch_core::diagnosis::{CaseFile, Verdict};
 use firewatch_core::report::investigation::{InvestigationDocument, document};
 use firewatch_core::report::investigation_markdown::markdown;
+use firewatch_core::sandbox::command::Lane;
 use firewatch_core::sandbox::evidence::{Evidence, EvidenceState};
 use firewatch_core::sandbox::policy::Tenancy;
 use futures::StreamExt;
@@ -23,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::exit;
 use crate::html;
 use crate::kubectl::Kubectl;
+use crate::prometheus::Prometheus;
 use crate::recordings;
 use crate::render::investigation::{screen, table};
 use crate::render::style::Palette;
@@ -72,7 +74,8 @@ pub async fn run(cluster: &ClusterArgs, args: &InvestigateArgs) -> Result<u8> {
     } else {
         let namespace = namespace(cluster)?;
         let target = args.target.as_deref().map(|text| parse(text, &namespace)).transpose()?;
-        read(&kubectl(cluster, args), &namespace, target).await?
+        let prometheus = Prometheus::from_args(args)?;
+        read(&kubectl(cluster, args), prometheus.as_ref(), &namespace, target).await?
     };
     there(&conclusion)?;
     if let Some(directory) = &args.record {
@@ -156,8 +159,16 @@ fn parse(text: &str, namespace: &str) -> Result<ObjectName> {
 }
 
 /// Asks round after round until nothing is left to ask.
-pub async fn read(kubectl: &Kubectl, namespace: &str, target: Option<ObjectName>) -> Result<Conclusion> {
+pub async fn read(
+    kubectl: &Kubectl,
+    prometheus: Option<&Prometheus>,
+    namespace: &str,
+    target: Option<ObjectName>,
+) -> Result<Conclusion> {
     let mut investigation = Investigation::new(namespace, target, Timestamp::now());
+    if prometheus.is_some() {
+        investigation = investigation.with_metrics();
+    }
     let tenancy = Tenancy::Namespaces(vec![namespace.to_owned()]);
     let mut progress = Progress::new(namespace);
     let mut first = true;
@@ -170,7 +181,17 @@ pub async fn read(kubectl: &Kubectl, namespace: &str, target: Option<ObjectName>
         progress.more(questions.len());
         let mut answers = Vec::new();
         let mut asked = futures::stream::iter(questions)
-            .map(|question| kubectl.ask(question, &tenancy))
+            .map(|question| {
+                let tenancy = &tenancy;
+                async move {
+                    match prometheus {
+                        Some(prometheus) if question.command.lane() == Lane::Metrics => {
+                            Ok(prometheus.ask(question, tenancy).await)
+                        }
+                        _ => kubectl.ask(question, tenancy).await,
+                    }
+                }
+            })
             .buffered(CONCURRENT);
         while let Some(answer) = asked.next().await {
             progress.one();
@@ -295,6 +316,7 @@ async fn everywhere(cluster: &ClusterArgs, args: &InvestigateArgs) -> Result<u8>
 
 async fn survey(cluster: &ClusterArgs, args: &InvestigateArgs) -> Result<(Vec<InvestigationDocument>, Vec<Elsewhere>)> {
     let kubectl = kubectl(cluster, args);
+    let prometheus = Prometheus::from_args(args)?;
     let arguments = ["get", SURVEYED, "--all-namespaces", "--output=json"].map(str::to_owned);
     let mut progress = Progress::new("all namespaces");
     progress.more(1);
@@ -333,7 +355,7 @@ async fn survey(cluster: &ClusterArgs, args: &InvestigateArgs) -> Result<(Vec<In
     let mut others = Vec::new();
     for (namespace, workloads) in found {
         if items.len() < NAMESPACES && is_sick(&workloads) {
-            let conclusion = read(&kubectl, &namespace, None).await?;
+            let conclusion = read(&kubectl, prometheus.as_ref(), &namespace, None).await?;
             if let Some(directory) = &args.record {
                 recordings::write(&directory.join(&namespace), &conclusion)?;
             }

@@ -285,7 +285,7 @@ async fn record(
         .collect();
     let deadline = tokio::time::Instant::now() + Duration::from_mins(2);
     let kubectl = Kubectl::new("kubectl", flags, Duration::from_secs(15), deadline);
-    let conclusion = investigate::read(&kubectl, &cluster.namespace, target).await?;
+    let conclusion = investigate::read(&kubectl, None, &cluster.namespace, target).await?;
     let path = recordings::write(&directory.join(&scenario.name).join("recorded"), &conclusion)?;
     let size = std::fs::metadata(&path).map_or(0, |file| file.len());
     say(

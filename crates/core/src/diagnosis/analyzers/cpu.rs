@@ -1,7 +1,9 @@
 //! Containers held at their CPU limit under load: slow or refused requests while usage stands at the limit.
 //!
-//! Evidence: usage from the metrics API beside the limit, and what the log says of slow, late or refused requests. Looks alike: a
-//! program that is busy without anybody waiting (no claim without such lines, or failing probes), and one that waits for another.
+//! Evidence: usage from the metrics API beside the limit, or the part of its periods in which a Prometheus measured it held (a program
+//! of many threads is held long before its mean usage reaches the limit), and what the log says of slow, late or refused requests.
+//! Looks alike: a program that is busy without anybody waiting (no claim without such lines, or failing probes), and one that waits for
+//! another.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +16,14 @@ use crate::diagnosis::finding::{Depth, Finding};
 use crate::diagnosis::logs::Signature;
 use crate::diagnosis::quantity;
 use crate::diagnosis::remedy::{ContainerRef, Remedy};
+use crate::metrics::Metric;
 use crate::text::clip;
 
 /// What this analyzer can claim.
 pub(super) const CAUSES: &[KnownCause] = &[known(
     "CpuThrottled",
     "A container is held at its CPU limit while requests wait.",
-    "Usage beside the limit, slow or refused requests in the log, probes that time out.",
+    "Usage beside the limit or periods in which it was held, slow or refused requests in the log, probes that time out.",
     "A busy program that nobody waits for; one that waits for another.",
 )];
 
@@ -33,10 +36,65 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
             by_workload.entry(&workload.name).or_default().push(usage);
         }
     }
+    for workload in &view.facts.workloads {
+        if view
+            .facts
+            .case
+            .measured(&workload.name, Metric::CpuThrottling)
+            .is_some()
+        {
+            by_workload.entry(&workload.name).or_default();
+        }
+    }
     by_workload
         .into_iter()
         .filter_map(|(name, usage)| throttled(view, view.facts.workload(name)?, &usage))
         .collect()
+}
+
+/// Of its periods, so much is held where it counts.
+const HELD: f64 = 0.25;
+/// Seconds before the look that count.
+const LATELY: f64 = 300.0;
+
+/// A container that most of its pods are held in, lately: its name, the part of its periods, what shows it.
+fn held<'v>(view: &'v View<'_>, workload: &Workload<'_>) -> Option<(&'v str, f64, &'v str)> {
+    let case = view.facts.case;
+    let measured = case.measured(&workload.name, Metric::CpuThrottling)?;
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970")]
+    let now = case.now().as_second() as f64;
+    let mut by_container: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for series in &measured.series {
+        let lately = series.points.iter().rev().take_while(|(at, _)| *at >= now - LATELY);
+        let mut parts: Vec<f64> = lately
+            .map(|(_, part)| *part)
+            .filter(|part| (0.0..=1.0).contains(part))
+            .collect();
+        parts.sort_by(f64::total_cmp);
+        if let Some(middle) = parts.get(parts.len() / 2) {
+            by_container.entry(&series.container).or_default().push(*middle);
+        }
+    }
+    by_container
+        .into_iter()
+        .filter_map(|(container, parts)| {
+            let most = parts.iter().copied().fold(0.0, f64::max);
+            let many = parts.iter().filter(|part| **part >= HELD).count();
+            (many > 0 && many * 2 >= parts.len()).then_some((container, most, measured.evidence.as_str()))
+        })
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
+/// How many of its requests end with an error lately, where a Prometheus counts them: a part of all, and what shows it.
+fn failing<'v>(view: &'v View<'_>, workload: &Workload<'_>) -> Option<(f64, &'v str)> {
+    let case = view.facts.case;
+    let last = |metric| -> Option<(f64, &'v str)> {
+        let measured = case.measured(&workload.name, metric)?;
+        let last = measured.series.iter().filter_map(|one| one.points.last());
+        Some((last.map(|(_, rate)| *rate).sum(), measured.evidence.as_str()))
+    };
+    let ((all, _), (errors, evidence)) = (last(Metric::Requests)?, last(Metric::RequestErrors)?);
+    (all > 0.0 && errors >= all * 0.05).then_some(((errors / all).min(1.0), evidence))
 }
 
 fn throttled(view: &View<'_>, workload: &Workload<'_>, all: &[&Usage]) -> Option<Finding> {
@@ -58,14 +116,17 @@ fn throttled(view: &View<'_>, workload: &Workload<'_>, all: &[&Usage]) -> Option
         }
     }
     // Most of its pods, not one of many.
-    if at_limit.is_empty() || at_limit.len() * 2 < measured {
-        return None;
-    }
-    let container = all
-        .iter()
-        .find(|usage| at_limit.iter().any(|(pod, ..)| *pod == usage.pod))
-        .map(|usage| usage.container.clone())?;
-    let (_, limit_text, used, _, usage_evidence) = at_limit.first().copied()?;
+    let by_usage = at_limit.first().copied().filter(|_| at_limit.len() * 2 >= measured);
+    let held = held(view, workload);
+    let container = match (by_usage, held) {
+        (Some((pod, ..)), _) => all.iter().find(|usage| usage.pod == pod)?.container.clone(),
+        (None, Some((container, ..))) => container.to_owned(),
+        (None, None) => return None,
+    };
+    let limit_text = workload
+        .container(&container)
+        .and_then(|c| super::memory::limit_of(c, "cpu"))?;
+    let held = held.filter(|(name, ..)| *name == container);
     let slow = view
         .logs
         .of(&workload.name)
@@ -126,13 +187,38 @@ fn throttled(view: &View<'_>, workload: &Workload<'_>, all: &[&Usage]) -> Option
         })
     };
     let slow_evidence = slow.map(|(_, _, evidence)| evidence);
+    let uses = by_usage.map(|(_, _, used, ..)| format!("it uses {used}m of {limit_text}"));
+    let was_held = held.map(|(_, part, _)| {
+        format!(
+            "it was held in {:.0} % of its periods of the last minutes (limit {limit_text})",
+            part * 100.0
+        )
+    });
+    let shown: Vec<String> = uses.into_iter().chain(was_held).collect();
+    let failing = failing(view, workload);
+    let errors = failing.map_or(String::new(), |(part, _)| {
+        format!("; {:.0} % of its requests end with an error", part * 100.0)
+    });
+    let agreeing = u8::from(by_usage.is_some())
+        + u8::from(held.is_some())
+        + u8::from(slow_evidence.is_some())
+        + u8::from(slow.is_some_and(|(_, group, _)| group.count >= 5));
+    let cited = [
+        by_usage.map(|(.., evidence)| evidence),
+        Some(workload.evidence),
+        held.map(|(.., evidence)| evidence),
+        failing.map(|(_, evidence)| evidence),
+        slow_evidence,
+        probe.map(|event| event.evidence.as_str()),
+    ];
     Some(
-        claim("CpuThrottled", &workload.name, Depth::Fault, Basis::Inferred, 1 + u8::from(slow_evidence.is_some()) + u8::from(slow.is_some_and(|(_, group, _)| group.count >= 5)))
+        claim("CpuThrottled", &workload.name, Depth::Fault, Basis::Inferred, agreeing)
             .says(format!(
-                "container {container} of {} is held at its CPU limit: it uses {used}m of {limit_text} with {replicas} replicas, and {symptom}",
-                workload.name
+                "container {container} of {} is held at its CPU limit: {} with {replicas} replicas, and {symptom}{errors}",
+                workload.name,
+                shown.join(", and ")
             ))
-            .cites([usage_evidence, workload.evidence].into_iter().chain(slow_evidence).chain(probe.map(|event| event.evidence.as_str())))
+            .cites(cited.into_iter().flatten())
             .since(slow.and_then(|(_, group, _)| group.first))
             .remedy(remedy)
             .done(),

@@ -1,10 +1,12 @@
 //! Containers killed for memory: by their own limit, through growth, or through a revision that lowered the limit.
 //!
 //! Evidence: `OOMKilled` in the container's status, or an OOM event; never exit code 137 alone, which liveness kills and evictions
-//! share. Growth: numbers that the program prints, usage beside the limit, several kills in a row.
-//! Looks alike: a program that ends itself for want of heap (`signatures`).
+//! share. Growth: what a Prometheus measured over the last hour, where one is asked (`trend`); numbers that the program prints, usage
+//! beside the limit, several kills in a row. Looks alike: a program that ends itself for want of heap (`signatures`).
 
-use k8s_openapi::api::core::v1::Container;
+mod measured;
+
+use k8s_openapi::api::core::v1::{Container, ContainerStateTerminated, ContainerStatus};
 
 use super::{KnownCause, View, claim, known};
 use crate::diagnosis::confidence::Basis;
@@ -18,7 +20,7 @@ use crate::diagnosis::remedy::{ContainerRef, Remedy};
 pub(super) const CAUSES: &[KnownCause] = &[known(
     "OutOfMemory",
     "A container is killed for memory.",
-    "Reason OOMKilled or an OOM event; growth in its log or usage.",
+    "Reason OOMKilled or an OOM event; growth as measured over an hour beside restarts, load and revisions, or in its log.",
     "Exit code 137 of a liveness kill, an eviction or a node that shuts down; a heap that ends (the program's own error).",
 )];
 
@@ -31,9 +33,13 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
         .collect()
 }
 
-fn killed(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
+/// The kill for memory that counts: a recent one, of the container that is started again most often.
+pub(super) fn kill<'w>(
+    view: &View<'_>,
+    workload: &'w Workload<'_>,
+) -> Option<(&'w PodFacts<'w>, &'w ContainerStatus, &'w ContainerStateTerminated)> {
     let now = view.facts.case.now();
-    let (pod, status, end) = workload
+    workload
         .pods
         .iter()
         .flat_map(|pod| pod.statuses().map(move |(status, _)| (pod, status)))
@@ -45,7 +51,11 @@ fn killed(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
             let recent = super::pods::is_recent(pod, end.finished_at.as_ref().map(|time| time.0), now);
             recent.then_some((pod, status, end))
         })
-        .max_by_key(|(_, status, _)| status.restart_count)?;
+        .max_by_key(|(_, status, _)| status.restart_count)
+}
+
+fn killed(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
+    let (pod, status, end) = kill(view, workload)?;
     let container = workload.container(&status.name);
     let limit = container.and_then(|c| limit_of(c, "memory"));
     let event = view
@@ -55,13 +65,17 @@ fn killed(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         .copied()
         .find(|event| event.reason == "OOMKilling" || event.message.contains("OOM"));
     let (growth, growth_evidence) = growth(view, pod, &status.name);
+    let trend = measured::of(view, workload, &status.name, limit.and_then(quantity::bytes))
+        // A log that tells of growth and measurements that show none: neither is believed more.
+        .filter(|trend| growth.is_none() || trend.without_end());
     let lasted = end
         .started_at
         .as_ref()
         .zip(end.finished_at.as_ref())
         .map(|(start, stop)| stop.0.duration_since(start.0).as_secs());
-    let agreeing =
-        u8::from(status.restart_count > 1) + u8::from(growth.is_some()) + u8::from(event.is_some() || limit.is_some());
+    let agreeing = u8::from(status.restart_count > 1)
+        + u8::from(growth.is_some() || trend.is_some())
+        + u8::from(event.is_some() || limit.is_some());
     let grows = growth.map_or(String::new(), |(first, last)| {
         format!("; its memory grows from {first} to {last} MiB in its log")
     });
@@ -70,16 +84,34 @@ fn killed(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
         || "its node's memory (it has no limit)".to_owned(),
         |limit| format!("its memory limit of {limit}"),
     );
-    let kind = match (growth, lasted) {
-        (Some(_), _) => "; it grows with time: a leak, or load that is kept in memory",
-        (None, Some(seconds)) if seconds <= 10 && status.restart_count > 1 => {
-            "; it reaches the limit at its start each time: the limit is too small for it"
+    let kind = match (&trend, growth, lasted) {
+        (Some(trend), _, _) => trend.words(),
+        (None, Some(_), _) => "; it grows with time: a leak, or load that is kept in memory".to_owned(),
+        (None, None, Some(seconds)) if seconds <= 10 && status.restart_count > 1 => {
+            "; it reaches the limit at its start each time: the limit is too small for it".to_owned()
         }
-        _ => "",
+        _ => String::new(),
     };
     let raised = limit
         .and_then(quantity::bytes)
         .map(|bytes| quantity::show_bytes(bytes.saturating_mul(2)));
+    let raise = relieved(
+        growth.is_some() || trend.as_ref().is_some_and(measured::Trend::without_end),
+        Remedy::Resources {
+            container: ContainerRef {
+                workload: workload.name.clone(),
+                container: status.name.clone(),
+            },
+            field: "limits.memory".to_owned(),
+            from: limit.map(ToOwned::to_owned),
+            to: raised,
+        },
+    );
+    // The revision that does not grow is the repair; more memory only gives it time.
+    let ways = match trend.as_ref().and_then(|trend| trend.back(workload)) {
+        Some(back) => back.or(Some(raise)),
+        None => raise,
+    };
     Some(
         claim("OutOfMemory", &workload.name, Depth::Fault, Basis::Stated, agreeing)
             .says(format!(
@@ -90,21 +122,16 @@ fn killed(view: &View<'_>, workload: &Workload<'_>) -> Option<Finding> {
                 [pod.evidence, workload.evidence]
                     .into_iter()
                     .chain(growth_evidence)
+                    .chain(trend.iter().flat_map(|trend| trend.evidence.iter().copied()))
                     .chain(event.map(|event| event.evidence.as_str())),
             )
-            .since(end.finished_at.as_ref().map(|time| time.0))
-            .remedy(relieved(
-                growth.is_some(),
-                Remedy::Resources {
-                    container: ContainerRef {
-                        workload: workload.name.clone(),
-                        container: status.name.clone(),
-                    },
-                    field: "limits.memory".to_owned(),
-                    from: limit.map(ToOwned::to_owned),
-                    to: raised,
-                },
-            ))
+            .since(
+                trend
+                    .as_ref()
+                    .and_then(|trend| trend.since)
+                    .or(end.finished_at.as_ref().map(|time| time.0)),
+            )
+            .remedy(ways)
             .long_term(
                 "find what grows: memory that climbs until each kill is a leak, and a higher limit only delays it",
             )

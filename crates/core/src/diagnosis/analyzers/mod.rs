@@ -33,6 +33,7 @@ mod rollout;
 mod scheduling;
 mod services;
 mod settings;
+mod shutdown;
 mod signatures;
 mod start;
 mod stopped;
@@ -40,6 +41,7 @@ mod storage;
 mod surroundings;
 mod unplaced;
 mod values;
+mod vertical;
 mod volumes;
 mod waits;
 
@@ -222,6 +224,13 @@ pub const ALL: &[Analyzer] = &[
         run: autoscaling::analyze,
     },
     Analyzer {
+        name: "vertical",
+        role: Role::SreInvestigator,
+        explains: "autoscalers of requests (VPA) in the way of an HPA, of the nodes' size, of what a program needs or of its only replica",
+        causes: vertical::CAUSES,
+        run: vertical::analyze,
+    },
+    Analyzer {
         name: "jobs",
         role: Role::SreInvestigator,
         explains: "Jobs that failed, deadlines, suspended CronJobs",
@@ -234,6 +243,13 @@ pub const ALL: &[Analyzer] = &[
         explains: "pods that never get to work or never end: init containers that wait, sidecars that keep a Job, commands that end at once, hooks and pod sandboxes that fail, paused rollouts, budgets that let nothing go",
         causes: waits::CAUSES,
         run: waits::analyze,
+    },
+    Analyzer {
+        name: "shutdown",
+        role: Role::SreInvestigator,
+        explains: "containers that are killed because what should precede their end takes longer than they are given",
+        causes: shutdown::CAUSES,
+        run: shutdown::analyze,
     },
     Analyzer {
         name: "nodes",

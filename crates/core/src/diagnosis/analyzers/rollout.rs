@@ -96,6 +96,10 @@ pub(super) fn attach(view: &View<'_>, findings: &mut [Finding]) {
                 ));
             }
             finding.depth = Depth::Fault;
+            let ways = finding.remedy.iter().flat_map(Remedy::ways);
+            if ways.into_iter().any(|way| matches!(way, Remedy::BadRevision { .. })) {
+                continue;
+            }
             // Back to what worked is safer than a value that is only likely.
             let back = Remedy::BadRevision {
                 workload: workload.name.clone(),

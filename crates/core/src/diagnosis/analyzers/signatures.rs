@@ -183,6 +183,18 @@ pub(super) const CAUSES: &[KnownCause] = &[
         "The log, repeatedly.",
         "A full disk; a store that is full.",
     ),
+    known(
+        "DataRace",
+        "Data that several threads share, or that a loop reads, is changed meanwhile (a race).",
+        "The run time's own words: concurrent map writes, ConcurrentModificationException, changed size during iteration.",
+        "A deadlock, in which nothing goes on; transactions that wait for locks.",
+    ),
+    known(
+        "ResourceLeak",
+        "A program does not close what it opens, and so runs out of connections or descriptors.",
+        "The run time's own warning (unclosed, leak detected) beside an exhausted pool or too many open files.",
+        "The same warning in a program that lacks nothing; a pool that is too small for its load.",
+    ),
 ];
 
 /// Claims of this domain.
@@ -193,6 +205,12 @@ pub fn analyze(view: &View<'_>) -> Vec<Finding> {
             if group.signature == Signature::Overload {
                 if group.count >= 5 && counts(view, workload, at, group) {
                     merge(&mut found, slow(workload, group, evidence));
+                }
+                continue;
+            }
+            if group.signature == Signature::Unclosed {
+                if let Some(finding) = unclosed(view, workload, group, evidence) {
+                    merge(&mut found, finding);
                 }
                 continue;
             }
@@ -407,6 +425,11 @@ fn meaning(group: &Group) -> Option<(&'static str, String, String)> {
             "data that it reads is damaged (corrupt, checksum mismatch)".to_owned(),
             "restore the data from a backup or replica before anything writes to it".to_owned(),
         ),
+        Signature::Race => (
+            "DataRace",
+            "data is changed while another thread or a loop reads it (a race)".to_owned(),
+            "guard the data with a lock, or iterate over a copy; until then a restart is relief, and fewer threads make it rarer".to_owned(),
+        ),
         Signature::Deadlock => ("Deadlock", "a deadlock was found".to_owned(), "look at the transactions or goroutines that the log names".to_owned()),
         Signature::MigrationFailed => (
             "MigrationFailed",
@@ -416,6 +439,29 @@ fn meaning(group: &Group) -> Option<(&'static str, String, String)> {
         _ => return None,
     };
     Some((category, what, instruction))
+}
+
+/// A warning that something was not closed is a cause only where that has run out.
+fn unclosed(view: &View<'_>, workload: &Workload<'_>, group: &Group, evidence: &str) -> Option<Finding> {
+    let (_, lacking, id) = view.logs.of(&workload.name).find(|(at, other, _)| {
+        matches!(other.signature, Signature::PoolExhausted | Signature::TooManyFiles)
+            && counts(view, workload, *at, other)
+    })?;
+    Some(
+        claim("ResourceLeak", &workload.name, Depth::Fault, Basis::Logged, 2)
+            .says(format!(
+                "{} does not close what it opens (\"{}\", {} times), and runs out of it (\"{}\", {} times)",
+                workload.name,
+                clip(&group.sample, 160),
+                group.count,
+                clip(&lacking.sample, 160),
+                lacking.count
+            ))
+            .cites([evidence, id])
+            .since(group.first.min(lacking.first).or(lacking.first))
+            .manual("close what the warning names on every path, errors too; a restart is relief for a while, and a larger pool only delays it")
+            .done(),
+    )
 }
 
 /// What people feel, not yet why.

@@ -82,6 +82,10 @@ pub enum Signature {
     Protocol,
     /// A message or body is larger than the other side takes.
     TooLarge,
+    /// Data that is changed while another thread or loop reads it.
+    Race,
+    /// Something that was opened and never closed, by the run time's own account.
+    Unclosed,
 }
 
 const NAME: &str = r#"["'`(\[]?([A-Za-z_][A-Za-z0-9_.\-]*)["'`)\]]?"#;
@@ -103,6 +107,8 @@ pub(super) fn table() -> Vec<(Signature, String)> {
         (S::InvalidSetting, format!(r"(?i)(?:invalid|malformed|illegal|bad|cannot parse|could not parse|failed to parse|unable to parse) (?:value (?:for|of|in) )?(?:the )?{noun}\s*[:=]?\s*{NAME}")),
         (S::InvalidSetting, r"(?i)invalid value (?:for|of) ((?-i)[A-Z][A-Z0-9_]{3,})".to_owned()),
         (S::Dns, r"(?i)name resolution|name or service not known|no such host|\bENOTFOUND|\bEAI_AGAIN|could not resolve host|cannot resolve|could not translate host name|unknownhostexception|nodename nor servname|failed to lookup address|getaddrinfo failed|server misbehaving|dns resolution failed|name resolution failure|hostname lookup|could not resolve hostname|no address associated with hostname|name does not resolve|NXDOMAIN|can't resolve|can't find \S+: |bad address".to_owned()),
+        (S::Race, r"fatal error: concurrent map (?:read and map write|writes|iteration and map write)|^WARNING: DATA RACE|java\.util\.ConcurrentModificationException|(?:dictionary|dict|Set|set|deque) (?:changed size|keys changed|mutated) during iteration|Collection was modified; enumeration operation may not execute|can't add a new key into hash during iteration|already (?:mutably )?borrowed: Borrow(?:Mut)?Error".to_owned()),
+        (S::Unclosed, r"ResourceWarning: unclosed|(?i)apparent connection leak detected|connection leak detected|unclosed (?:client session|connector|connection|socket|file)|LEAK: \S+\.(?:release|close)\(\) was not called|A connection to \S+ was leaked|MaxListenersExceededWarning|possible EventEmitter memory leak".to_owned()),
         (S::SharedMemory, r"(?i)could not resize shared memory segment|out of shared memory|/dev/shm.{0,60}(?:no space|full)|shm_open.{0,40}fail|insufficient shared memory|DataLoader worker.{0,60}bus error".to_owned()),
         (S::NoThread, r"(?i)unable to create (?:new )?native thread|can't start new thread|pthread_create.{0,30}(?:failed|resource temporarily unavailable)|failed to (?:create|spawn) (?:new )?(?:os )?thread|fork: (?:retry: )?(?:resource temporarily unavailable|cannot allocate memory)|pids? limit|cgroup: fork rejected".to_owned()),
         (S::ClockSkew, r"(?i)RequestTimeTooSkewed|clock skew|token used before issued|\(iat\)|not yet valid.{0,60}is before|certificate is not yet valid|clock is (?:too far|ahead|behind)|time (?:is )?out of sync|InvalidSignatureException.{0,60}not yet current|Request has expired.{0,40}clock".to_owned()),
