@@ -179,7 +179,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         metrics.clone(),
         stop.clone(),
     );
-    controllers.await;
+    Box::pin(controllers).await;
     metrics.leader.set(0);
     // Dropping every receiver releases the lease.
     drop(leading);

@@ -407,7 +407,7 @@ async fn what_a_model_asks_for_and_cannot_be_had_is_gone_without() {
 
 #[tokio::test]
 async fn without_a_model_or_where_the_rules_are_sure_nothing_is_different() {
-    with_database(async |database| {
+    Box::pin(with_database(async |database| {
         let sink: Arc<dyn AuditSink> = Arc::new(database.sink());
         let server = Server::start(vec![Act::Answer(NOTHING.into(), "stop", 1, 1)]).await;
         let plain = World::new(1, sink.clone(), unexplained(&recorded())).await;
@@ -440,6 +440,6 @@ async fn without_a_model_or_where_the_rules_are_sure_nothing_is_different() {
             "the diagnosis alone was written"
         );
         assert_eq!(server.bodies().len(), 0);
-    })
+    }))
     .await;
 }

@@ -14,6 +14,7 @@ mod verify;
 use firewatch_core::api::{Incident, Phase};
 use firewatch_core::incident::transition::Payload;
 use firewatch_core::incident::{Reason, Step, Transition};
+use futures::future::BoxFuture;
 
 pub use end::{finish, rest};
 
@@ -21,30 +22,35 @@ use super::context::Context;
 use super::observe::Observed;
 use super::reconcile::Error;
 
-/// Does the step and records it.
-pub async fn perform(ctx: &Context, incident: Incident, step: Step, observed: &Observed) -> Result<(), Error> {
+/// Does the step and records it. On the heap: what a step holds while it waits would otherwise lie on the stack of every caller.
+pub fn perform<'a>(
+    ctx: &'a Context,
+    incident: Incident,
+    step: Step,
+    observed: &'a Observed,
+) -> BoxFuture<'a, Result<(), Error>> {
     match step {
-        Step::Accept => investigate::accept(ctx, incident).await,
-        Step::Hold(block) => investigate::hold(ctx, incident, block).await,
-        Step::Triage => investigate::triage(ctx, incident, observed).await,
-        Step::Advance(role) => investigate::advance(ctx, incident, role).await,
-        Step::Collect(job) => investigate::collect(ctx, incident, job).await,
+        Step::Accept => Box::pin(investigate::accept(ctx, incident)),
+        Step::Hold(block) => Box::pin(investigate::hold(ctx, incident, block)),
+        Step::Triage => Box::pin(investigate::triage(ctx, incident, observed)),
+        Step::Advance(role) => Box::pin(investigate::advance(ctx, incident, role)),
+        Step::Collect(job) => Box::pin(investigate::collect(ctx, incident, job)),
         Step::NoteFailure { job, reason, message } => {
-            investigate::note_failure(ctx, incident, &job, reason, message).await
+            Box::pin(async move { investigate::note_failure(ctx, incident, &job, reason, message).await })
         }
-        Step::GiveUp { role, reason } => investigate::give_up(ctx, incident, role, reason).await,
-        Step::Diagnose => diagnose::diagnose(ctx, incident, observed).await,
-        Step::Plan => diagnose::plan(ctx, incident, observed).await,
-        Step::Review => approval::review(ctx, incident, observed).await,
-        Step::ApproveByPolicy(policy) => approval::by_policy(ctx, incident, policy).await,
-        Step::Revise => approval::revise(ctx, incident).await,
-        Step::Execute => execute::start(ctx, incident, false).await,
-        Step::RollBack => execute::start(ctx, incident, true).await,
-        Step::CollectExecution(job, facts) => execute::collect(ctx, incident, job, facts).await,
-        Step::AskVerification => verify::ask(ctx, incident).await,
-        Step::CollectVerification(job) => verify::collect(ctx, incident, job).await,
+        Step::GiveUp { role, reason } => Box::pin(investigate::give_up(ctx, incident, role, reason)),
+        Step::Diagnose => Box::pin(diagnose::diagnose(ctx, incident, observed)),
+        Step::Plan => Box::pin(diagnose::plan(ctx, incident, observed)),
+        Step::Review => Box::pin(approval::review(ctx, incident, observed)),
+        Step::ApproveByPolicy(policy) => Box::pin(approval::by_policy(ctx, incident, policy)),
+        Step::Revise => Box::pin(approval::revise(ctx, incident)),
+        Step::Execute => Box::pin(execute::start(ctx, incident, false)),
+        Step::RollBack => Box::pin(execute::start(ctx, incident, true)),
+        Step::CollectExecution(job, facts) => Box::pin(execute::collect(ctx, incident, job, facts)),
+        Step::AskVerification => Box::pin(verify::ask(ctx, incident)),
+        Step::CollectVerification(job) => Box::pin(verify::collect(ctx, incident, job)),
         // `reconcile` lets go itself: there is nothing left to record.
-        Step::Release { .. } => Ok(()),
+        Step::Release { .. } => Box::pin(async { Ok(()) }),
     }
 }
 
