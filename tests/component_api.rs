@@ -12,6 +12,8 @@
 
 #[path = "api/decisions.rs"]
 mod decisions;
+#[path = "support/definitions.rs"]
+mod definitions;
 #[path = "api/doubles.rs"]
 mod doubles;
 #[path = "api/reports.rs"]

@@ -11,6 +11,8 @@
 
 #[path = "intake/bridge.rs"]
 mod bridge;
+#[path = "support/definitions.rs"]
+mod definitions;
 #[path = "intake/pagerduty.rs"]
 mod pagerduty;
 #[path = "intake/siege.rs"]

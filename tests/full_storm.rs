@@ -9,6 +9,8 @@
     missing_docs
 )]
 
+#[path = "support/definitions.rs"]
+mod definitions;
 #[path = "intake/siege.rs"]
 mod siege;
 #[path = "intake/world.rs"]

@@ -3,31 +3,28 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use firewatch::api_server::access::{Authority, Cluster};
 use firewatch::api_server::approval::as_caller;
 use firewatch::api_server::server::{self, Ways};
 use firewatch::api_server::{ApiConfig, ApiError};
 use firewatch::telemetry::metrics::Metrics;
-use firewatch_core::api::{Incident, RemediationApproval, definitions};
+use firewatch_core::api::Incident;
 use firewatch_core::intake::target::LabelPolicy;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::{Client, Config, ResourceExt};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
+
+use crate::definitions::{OPERATOR_NAMESPACE, defined, infer, operator_config};
 
 pub const FILE_TOKEN: &str = "a-token-for-tests-only";
 pub const FILE_USER: &str = "firewatch-api:ci";
-const OPERATOR_NAMESPACE: &str = "firewatch-system";
-const OPERATOR: &str = "system:serviceaccount:firewatch-system:firewatch";
 
 /// Writes into a buffer that the tests read.
 struct To(Arc<Mutex<Vec<u8>>>);
@@ -59,34 +56,6 @@ pub fn logged() -> Arc<Mutex<Vec<u8>>> {
     .clone()
 }
 
-async fn define(admin: &Client) {
-    let api: Api<CustomResourceDefinition> = Api::all(admin.clone());
-    for mut definition in definitions::all() {
-        // The chart's are left as they are; and the chart, where it is installed later, takes these for its own.
-        if api.get_opt(&definition.name_any()).await.unwrap().is_none() {
-            let owned = [("release-name", "firewatch"), ("release-namespace", "firewatch-system")];
-            definition
-                .labels_mut()
-                .insert("app.kubernetes.io/managed-by".into(), "Helm".into());
-            definition
-                .annotations_mut()
-                .extend(owned.map(|(key, value)| (format!("meta.helm.sh/{key}"), value.into())));
-            // Another test program may be as far.
-            let _ = api.create(&PostParams::default(), &definition).await;
-        }
-    }
-    let approvals: Api<RemediationApproval> = Api::all(admin.clone());
-    let incidents: Api<Incident> = Api::all(admin.clone());
-    let one = ListParams::default().limit(1);
-    for _ in 0..100 {
-        if incidents.list(&one).await.is_ok() && approvals.list(&one).await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("the API server does not serve the definitions");
-}
-
 pub struct World {
     pub admin: Client,
     pub way: Config,
@@ -97,25 +66,11 @@ pub struct World {
 
 impl World {
     pub async fn new(name: &str) -> Self {
-        static READY: OnceCell<()> = OnceCell::const_new();
         logged();
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let way = Config::infer()
-            .await
-            .expect("KUBECONFIG leads to a cluster: `make cluster-up`, `eval \"$(tests/cluster/env.sh)\"`");
+        let way = infer().await;
         let admin = Client::try_from(way.clone()).unwrap();
-        READY.get_or_init(|| define(&admin)).await;
-        let installed = Api::<ClusterRole>::all(admin.clone())
-            .get_opt("firewatch-operator")
-            .await
-            .unwrap()
-            .is_some();
-        let mut as_operator = way.clone();
-        if installed {
-            as_operator.auth_info.impersonate = Some(OPERATOR.into());
-            as_operator.auth_info.impersonate_groups =
-                Some(vec!["system:serviceaccounts".into(), "system:authenticated".into()]);
-        }
+        defined(&admin).await;
+        let (as_operator, installed) = operator_config().await;
         let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(6).collect();
         let namespace = format!("api-{name}-{id}");
         let made = json!({ "metadata": { "name": namespace } });

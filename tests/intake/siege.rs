@@ -194,7 +194,7 @@ async fn an_intake_in_a_process_of_its_own() {
         std::process::exit(1);
     });
     let orders: Value = serde_json::from_str(&orders).unwrap();
-    let mut config = world::operator_config().await.0;
+    let mut config = crate::definitions::operator_config().await.0;
     let server_name = config.cluster_url.host().unwrap().to_owned();
     config.tls_server_name = Some(server_name);
     config.cluster_url = format!("https://127.0.0.1:{}", orders["api"]).parse().unwrap();
@@ -220,7 +220,7 @@ struct Wall {
 
 impl Wall {
     async fn build() -> Self {
-        let api = world::operator_config().await.0.cluster_url;
+        let api = crate::definitions::operator_config().await.0.cluster_url;
         let target = format!("{}:{}", api.host().unwrap(), api.port_u16().unwrap_or(443));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

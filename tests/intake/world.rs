@@ -9,78 +9,26 @@ use std::time::Duration;
 use firewatch::intake::store::Store;
 use firewatch::intake::{IntakeConfig, server};
 use firewatch::telemetry::metrics::Metrics;
-use firewatch_core::api::{Incident, definitions};
+use firewatch_core::api::Incident;
 use firewatch_core::intake::report::{OPT_IN_LABEL, OPT_IN_VALUE};
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::api::rbac::v1::ClusterRole;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use crate::definitions::{OPERATOR_NAMESPACE, defined, infer, operator_config};
+
 pub const TOKEN: &str = "a-token-for-tests-only";
-const OPERATOR_NAMESPACE: &str = "firewatch-system";
-const OPERATOR: &str = "system:serviceaccount:firewatch-system:firewatch";
-
-/// The configuration of the intake's client, and whether the chart is installed: then it acts as the operator.
-pub async fn operator_config() -> (kube::Config, bool) {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut config = infer().await;
-    let installed = Api::<ClusterRole>::all(Client::try_from(config.clone()).unwrap())
-        .get_opt("firewatch-operator")
-        .await
-        .unwrap()
-        .is_some();
-    if installed {
-        config.auth_info.impersonate = Some(OPERATOR.into());
-        config.auth_info.impersonate_groups =
-            Some(vec!["system:serviceaccounts".into(), "system:authenticated".into()]);
-    }
-    (config, installed)
-}
-
-async fn infer() -> kube::Config {
-    kube::Config::infer()
-        .await
-        .expect("KUBECONFIG leads to a cluster: `make cluster-up`, `eval \"$(tests/cluster/env.sh)\"`")
-}
 
 /// The administrator's client, and the one that the intake uses.
 async fn clients() -> (Client, Client, bool) {
-    static READY: OnceCell<()> = OnceCell::const_new();
     let (as_operator, installed) = operator_config().await;
     let admin = Client::try_from(infer().await).unwrap();
-    READY.get_or_init(|| define(&admin)).await;
+    defined(&admin).await;
     (admin, Client::try_from(as_operator).unwrap(), installed)
-}
-
-async fn define(admin: &Client) {
-    let api: Api<CustomResourceDefinition> = Api::all(admin.clone());
-    for mut definition in definitions::all() {
-        // The chart's are left as they are; and the chart, where it is installed later, takes these for its own.
-        if api.get_opt(&definition.name_any()).await.unwrap().is_none() {
-            let owned = [("release-name", "firewatch"), ("release-namespace", "firewatch-system")];
-            definition
-                .labels_mut()
-                .insert("app.kubernetes.io/managed-by".into(), "Helm".into());
-            definition
-                .annotations_mut()
-                .extend(owned.map(|(key, value)| (format!("meta.helm.sh/{key}"), value.into())));
-            api.create(&PostParams::default(), &definition).await.unwrap();
-        }
-    }
-    let incidents: Api<Incident> = Api::all(admin.clone());
-    for _ in 0..100 {
-        if incidents.list(&ListParams::default().limit(1)).await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("the API server does not serve incidents");
 }
 
 /// Namespaces of a test's own: one that opted in, one that did not, and one that stands for the operator's. Where the chart is installed

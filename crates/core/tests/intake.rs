@@ -16,7 +16,7 @@ use firewatch_core::intake::alertmanager;
 use firewatch_core::intake::merge::{self, MAX_SEEN, Todo};
 use firewatch_core::intake::report::{self, Ground};
 use firewatch_core::intake::target::LabelPolicy;
-use intake_support::{World, alert, at, body, changed, checkout, only, parse};
+use intake_support::{World, alert, any_json, at, body, changed, checkout, only, parse};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -363,22 +363,6 @@ fn the_list_of_groups_and_a_webhook_know_the_same_firing() {
     );
     assert_eq!(read(&json!({})).unwrap_err().why, Why::WrongType);
     assert_eq!(read(&json!([7])).unwrap_err().field, "[0]");
-}
-
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        ".{0,12}".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(4, 24, 6, |inner| {
-        prop_oneof![
-            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            proptest::collection::btree_map("[a-zA-Z_]{1,8}", inner, 0..4)
-                .prop_map(|map| Value::Object(map.into_iter().collect())),
-        ]
-    })
 }
 
 proptest! {

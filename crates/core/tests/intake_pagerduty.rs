@@ -7,6 +7,8 @@
     missing_docs
 )]
 
+mod intake_support;
+
 use std::collections::BTreeMap;
 
 use firewatch_core::api::incident::AlertSource;
@@ -17,6 +19,7 @@ use firewatch_core::intake::report::{self, Ground, Report};
 use firewatch_core::intake::target::LabelPolicy;
 use firewatch_core::intake::{Rejection, Why};
 use hmac::{Hmac, KeyInit, Mac};
+use intake_support::any_json;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use proptest::prelude::*;
@@ -286,22 +289,6 @@ fn what_is_reopened_after_the_end_is_a_new_incident_that_names_the_earlier() {
     );
     world.take(&event("E1", "incident.triggered"));
     assert_eq!(world.seen().0, 2, "an event of the earlier one, delivered again");
-}
-
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        ".{0,12}".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(4, 24, 6, |inner| {
-        prop_oneof![
-            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            proptest::collection::btree_map("[a-zA-Z_]{1,8}", inner, 0..4)
-                .prop_map(|map| Value::Object(map.into_iter().collect())),
-        ]
-    })
 }
 
 proptest! {

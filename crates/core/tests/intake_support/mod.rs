@@ -1,5 +1,9 @@
 //! What the tests of the intake share: notifications as Alertmanager sends them, and what an API server would hold of them.
-#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(
+    dead_code,
+    clippy::needless_pass_by_value,
+    reason = "each test program uses its part, and hands over what it has just made"
+)]
 
 use std::collections::BTreeMap;
 
@@ -10,6 +14,7 @@ use firewatch_core::intake::report::{self, Ground, Report};
 use firewatch_core::intake::target::LabelPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 pub const NOON: &str = "2026-05-01T12:00:00Z";
@@ -118,4 +123,21 @@ impl World {
     pub fn occurrences(&self) -> i64 {
         self.0.values().map(|i| i.status.as_ref().unwrap().occurrences).sum()
     }
+}
+
+/// Any small document.
+pub fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 6, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map("[a-zA-Z_]{1,8}", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
 }
