@@ -8,7 +8,7 @@ use super::{assess, feedback};
 use crate::api::ActionType;
 use crate::api::status::PlanStatus;
 use crate::diagnosis::remedy::Remedy;
-use crate::diagnosis::{CaseFile, Diagnosis, Finding, RootCause};
+use crate::diagnosis::{CaseFile, Diagnosis, Finding, RootCause, Verdict};
 use crate::text::clip;
 
 /// What the Planner must know beside the diagnosis.
@@ -38,7 +38,11 @@ pub fn plan(diagnosis: &Diagnosis, case: &CaseFile, context: &PlanningContext) -
         expires_at: None,
     };
     let Some(root) = &diagnosis.root_cause else {
-        plan.manual_reason = Some("no root cause is shown, so there is nothing to repair".to_owned());
+        let reason = match diagnosis.verdict {
+            Verdict::Healthy => "nothing is wrong here, so there is nothing to repair",
+            Verdict::Found | Verdict::Unexplained => "no root cause is shown, so there is nothing to repair",
+        };
+        plan.manual_reason = Some(reason.to_owned());
         return plan;
     };
     plan.long_term_fixes = long_term(root);

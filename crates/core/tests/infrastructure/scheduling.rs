@@ -38,7 +38,7 @@ fn every_clause_of_the_scheduler_is_understood() {
         (
             "2 node(s) didn't match Pod's node affinity",
             "NodeSelectorMatchesNothing",
-            "node affinity",
+            "node selector or affinity",
         ),
         (
             "2 node(s) had untolerated taint {dedicated: batch}",
@@ -157,6 +157,23 @@ fn a_selector_is_shown_beside_what_the_nodes_have() {
         "Deployment/store",
         &["they have disktype"],
     );
+}
+
+#[test]
+fn required_node_affinity_is_told_in_its_own_words() {
+    let message = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.";
+    App::new("store")
+        .spec(json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+            {"matchExpressions": [{"key": "disktype", "operator": "In", "values": ["ssd"]}, {"key": "gpu", "operator": "Exists"}]},
+            {"matchExpressions": [{"key": "pool", "operator": "In", "values": ["batch", "spot"]}]}]}}}}))
+        .unscheduled(message)
+        .alone()
+        .expect(
+            APP,
+            "NodeSelectorMatchesNothing",
+            "Deployment/store",
+            &["required node affinity disktype=ssd and gpu Exists or pool In batch|spot"],
+        );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What each part of the scheduler's message means for the pod, put beside the nodes, volumes and other pods. Called by `scheduling` alone.
 
-use k8s_openapi::api::core::v1::{Node, PersistentVolume};
+use k8s_openapi::api::core::v1::{Node, NodeSelectorTerm, PersistentVolume};
 
 use super::super::{Claim, View, nodes};
 use crate::diagnosis::facts::{PodFacts, Workload};
@@ -41,13 +41,15 @@ pub(super) fn selector(view: &View<'_>, workload: &Workload<'_>, pod: &PodFacts<
         .as_ref()
         .and_then(|spec| spec.node_selector.as_ref())
         .filter(|labels| !labels.is_empty());
-    let wanted = labels.map_or_else(
-        || "its required node affinity".to_owned(),
-        |labels| {
+    let wanted = match (labels, node_affinity(pod)) {
+        (Some(labels), _) => {
             let pairs: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
             format!("nodeSelector {}", pairs.join(","))
-        },
-    );
+        }
+        (None, Some(terms)) => format!("required node affinity {terms}"),
+        // Its spec as read holds none: changed since the scheduler spoke, or added by the scheduler's own configuration.
+        (None, None) => "its node selector or affinity".to_owned(),
+    };
     let nodes: Vec<(&Node, &str)> = view.facts.case.all::<Node>().map(|(_, node, id)| (node, id)).collect();
     let hint = labels
         .into_iter()
@@ -63,6 +65,29 @@ pub(super) fn selector(view: &View<'_>, workload: &Workload<'_>, pod: &PodFacts<
         .cites(nodes.first().map(|(_, id)| *id))
         .manual(format!("correct or remove {wanted}, or label a node accordingly{hint}"))
         .done()
+}
+
+/// The pod's required node affinity, in words: terms are alternatives, and what stands in one holds together.
+fn node_affinity(pod: &PodFacts<'_>) -> Option<String> {
+    let affinity = pod.pod.spec.as_ref()?.affinity.as_ref()?.node_affinity.as_ref()?;
+    let required = affinity.required_during_scheduling_ignored_during_execution.as_ref()?;
+    let terms: Vec<String> = required.node_selector_terms.iter().map(term).collect();
+    (!terms.is_empty()).then(|| terms.join(" or "))
+}
+
+fn term(term: &NodeSelectorTerm) -> String {
+    let all = term.match_expressions.iter().chain(&term.match_fields).flatten();
+    let parts: Vec<String> = all
+        .map(|wanted| {
+            let values = wanted.values.as_deref().unwrap_or_default();
+            match (wanted.operator.as_str(), values) {
+                ("In", [value]) => format!("{}={value}", wanted.key),
+                (operator, []) => format!("{} {operator}", wanted.key),
+                (operator, values) => format!("{} {operator} {}", wanted.key, values.join("|")),
+            }
+        })
+        .collect();
+    parts.join(" and ")
 }
 
 /// What the nodes have instead of that label.
